@@ -1,0 +1,81 @@
+"""Remembers, beside a release link, which idempotency keys have moved it.
+
+Append-only JSON Lines, synced before and after the move. `begun` is written when
+the new link lies ready under a name of its own key, so after a crash the question
+"did it happen?" has an answer: that name still there means no, gone means yes.
+The caller holds the directory's lock.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from holdfast.kernel.canonical import canonical_json
+from holdfast.kernel.clock import format_at
+
+JOURNAL = ".holdfast-keys.jsonl"
+BEGUN, DONE, ABANDONED = "begun", "done", "abandoned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The last line that the journal has for a key."""
+
+    state: str
+    before: str
+    after: str
+    at: str
+
+
+def ready_name(key: str) -> str:
+    """Name the link that waits to be moved into place for `key`."""
+    return f".holdfast-{sha256(key.encode()).hexdigest()[:24]}.link"
+
+
+def last_entry(directory_fd: int, key: str) -> Entry | None:
+    """Read what the journal says of `key`. A torn line, left by a crash, counts as not written."""
+    found = None
+    for line in _lines(directory_fd):
+        try:
+            row = json.loads(line)
+            if row["key"] == key:
+                found = Entry(
+                    state=row["state"], before=row["before"], after=row["after"], at=row["at"]
+                )
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def append_entry(
+    directory_fd: int, key: str, *, state: str, before: str, after: str, at: datetime
+) -> None:
+    """Append a line and sync it, with the directory's entries. Raises OSError if that fails."""
+    row = {"key": key, "state": state, "before": before, "after": after, "at": format_at(at)}
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(JOURNAL, flags, 0o644, dir_fd=directory_fd)
+    try:
+        # A torn line must not swallow this one.
+        line = (b"" if _ends_well(fd) else b"\n") + canonical_json(row) + b"\n"
+        if os.write(fd, line) != len(line):
+            raise OSError(f"{JOURNAL} took only a part of a line; is the disk full?")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.fsync(directory_fd)
+
+
+def _ends_well(fd: int) -> bool:
+    size = os.fstat(fd).st_size
+    return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+
+
+def _lines(directory_fd: int) -> list[bytes]:
+    try:
+        fd = os.open(JOURNAL, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
+    except FileNotFoundError:
+        return []
+    with os.fdopen(fd, "rb") as file:
+        return file.read().split(b"\n")

@@ -1,0 +1,155 @@
+"""What people and surfaces do with an installation that runs: read it, and ask of it.
+
+Reading goes straight to the ledger. Asking goes through the durable inbox: the
+worker that holds the incident answers, so there is one writer and no request is
+lost.
+"""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from holdfast.app.installation import database_path
+from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
+from holdfast.incident import State, fold, full, summary, timeline
+from holdfast.incident.system import FROZEN, THAWED
+from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.errors import NotFoundError, RefusedError
+from holdfast.ledger import ChainVerdict, Link, SqliteLedger
+from holdfast.policy import Scope
+from holdfast.response.asked import NEEDED_SCOPE
+from holdfast.response.store import SYSTEM_CHAIN, Answer, Request
+
+_POLL_S = 0.1
+
+
+class Desk:
+    """One open installation. Use as a context manager."""
+
+    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
+        path = database_path(directory)
+        if not path.exists():
+            raise NotFoundError(
+                f"there is no ledger at {path}; run `holdfast init {directory}` or give --dir"
+            )
+        self.clock = clock or SystemClock()
+        self.ledger = SqliteLedger(path, self.clock)
+        self.system = SystemView(self.ledger, self.clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.ledger.close()
+
+    # --- who --------------------------------------------------------------
+
+    def caller(self) -> Caller:
+        """Say who stands behind HOLDFAST_TOKEN."""
+        return authenticate(os.environ.get(VARIABLE), self.system.state(), self.clock.now())
+
+    def allow(self, needed: Scope, what: str) -> Caller:
+        """Give the caller if the token allows this; refuse on the record if not."""
+        caller = self.caller()
+        require(caller, needed, what, self.ledger, self.clock.now())
+        return caller
+
+    # --- reading ----------------------------------------------------------
+
+    def state(self, incident_id: str) -> tuple[State, bytes]:
+        """Fold one incident. Raises NotFoundError with what there is."""
+        records = self.ledger.records(incident_id)
+        if not records or incident_id == SYSTEM_CHAIN:
+            known = ", ".join(self.ledger.incident_ids()[-5:]) or "none yet"
+            raise NotFoundError(f"incident {incident_id!r} is not known; the last ones are {known}")
+        return fold(records, incident_id), self._head(incident_id)
+
+    def _head(self, incident_id: str) -> bytes:
+        links = self.ledger.links(incident_id)
+        return links[-1].hash if links else b""
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """List every incident in its short form, newest first."""
+        return [
+            summary(*self.state(incident_id))
+            for incident_id in reversed(self.ledger.incident_ids())
+        ]
+
+    def show(self, incident_id: str) -> dict[str, Any]:
+        """Give one incident in its long form."""
+        state, head = self.state(incident_id)
+        return full(state, head, self.ledger.records(incident_id))
+
+    def timeline(self, incident_id: str) -> list[dict[str, Any]]:
+        """Give the timeline of one incident."""
+        self.state(incident_id)
+        return timeline(self.ledger.records(incident_id))
+
+    def links(self, incident_id: str) -> Sequence[Link]:
+        """Give the stored chain of one incident, or of `_system`."""
+        links = self.ledger.links(incident_id)
+        if not links:
+            self.state(incident_id)
+        return links
+
+    def verify(self, incident_id: str) -> ChainVerdict:
+        """Check the chain of one incident against its hashes."""
+        self.links(incident_id)
+        return self.ledger.verify(incident_id)
+
+    # --- asking -----------------------------------------------------------
+
+    def ask(
+        self, incident_id: str, kind: str, data: Mapping[str, Any], *, wait_s: float = 15.0
+    ) -> Answer:
+        """Ask for something and wait for the answer. Raises RefusedError when it is refused."""
+        caller = self.allow(NEEDED_SCOPE[kind], f"`{kind}` on {incident_id}")
+        self.state(incident_id)
+        request = self.ledger.submit(
+            Request(
+                id=os.urandom(12).hex(),
+                n=0,
+                incident_id=incident_id,
+                kind=kind,
+                actor=caller.actor,
+                data=data,
+                at=self.clock.now(),
+            )
+        )
+        answer = self._wait(request.id, wait_s)
+        if answer is None:
+            raise RefusedError(
+                f"request {request.n} is recorded, but nobody answered within {wait_s:.0f} s; "
+                "it is carried out as soon as `holdfast serve` runs"
+            )
+        if not answer.ok:
+            raise RefusedError(answer.message)
+        return answer
+
+    def _wait(self, request_id: str, wait_s: float) -> Answer | None:
+        never = threading.Event()
+        until = self.clock.monotonic() + wait_s
+        while self.clock.monotonic() < until:
+            answer = self.ledger.answer_of(request_id)
+            if answer is not None:
+                return answer
+            self.clock.wait(never, _POLL_S)
+        return None
+
+    def freeze(self, scope: str, because: str) -> None:
+        """Stop every mutating action in a scope."""
+        caller = self.allow(Scope.PROPOSE, "freeze")
+        data = {"scope": scope, "because": because}
+        self.ledger.append_system(FROZEN, data, caller.actor, self.clock.now())
+
+    def thaw(self, scope: str, because: str) -> None:
+        """End a freeze."""
+        caller = self.allow(Scope.DIRECT, "thaw")
+        frozen = self.system.state().freezes
+        if scope not in frozen:
+            known = ", ".join(sorted(frozen)) or "none"
+            raise RefusedError(f"nothing is frozen under {scope!r}; frozen scopes: {known}")
+        data = {"scope": scope, "because": because}
+        self.ledger.append_system(THAWED, data, caller.actor, self.clock.now())

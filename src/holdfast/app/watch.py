@@ -1,0 +1,116 @@
+"""What `serve` shows and counts of itself: lines on stdout, figures on /metrics.
+
+Structured text only. Nothing here is read back to decide anything.
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from holdfast.engine import Tick
+from holdfast.incident import Kind, Record, line
+from holdfast.kernel.clock import format_at
+from holdfast.kernel.redact import redact
+
+
+class Counts:
+    """Holdfast's own figures, in the Prometheus text format."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.ticks = self._counter("ticks", "Sampling ticks judged")
+        self.bare_rule = self._counter(
+            "bare_rule_fired", "Ticks on which the bare composite rule over all series held"
+        )
+        self.anomalies = self._counter("anomalies", "Anomalous readings")
+        self.incidents = self._counter("incidents_opened", "Incidents opened")
+        self.records = self._counter("records", "Ledger records appended")
+        self.pages = self._counter("pages", "Pages delivered to at least one channel")
+        self.trouble = self._counter("trouble", "Errors of the engine itself")
+        self.live = Gauge(
+            "holdfast_incidents_live", "Incidents that have not ended", registry=self.registry
+        )
+        self.warm = Gauge(
+            "holdfast_series_warm", "Series with enough samples", registry=self.registry
+        )
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"holdfast_{name}", text, registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """Write all figures as text."""
+        return generate_latest(self.registry)
+
+
+class StdoutWatcher:
+    """Writes one line per happening; JSON Lines with `as_json`. Fulfils `engine.ports.Watcher`."""
+
+    def __init__(self, counts: Counts, *, as_json: bool, stream: TextIO | None = None) -> None:
+        self._counts = counts
+        self._json = as_json
+        self._stream = stream or sys.stdout
+        self._lock = threading.Lock()
+
+    def listening(self, url: str, pid: int) -> None:
+        self._say({"event": "listening", "url": url, "pid": pid}, f"listening on {url} (pid {pid})")
+
+    def notice(self, text: str) -> None:
+        self._say({"event": "notice", "text": text}, text)
+
+    def on_tick(self, tick: Tick) -> None:
+        self._counts.ticks.inc()
+        self._counts.warm.set(tick.warm)
+        self._counts.anomalies.inc(len(tick.anomalies))
+        if tick.bare_rule:
+            self._counts.bare_rule.inc()
+        if self._json:
+            self._say({"event": "tick", **tick.as_data()}, "")
+        else:
+            for anomaly in tick.anomalies:
+                self._say({}, f"anomaly ({anomaly.severity}): {anomaly.reason}")
+
+    def on_record(self, record: Record) -> None:
+        self._counts.records.inc()
+        if record.kind == Kind.INCIDENT_OPENED:
+            self._counts.incidents.inc()
+        if record.kind == Kind.PAGED and any(d["delivered"] for d in record.data["deliveries"]):
+            self._counts.pages.inc()
+        text = line(record)
+        data = {
+            "event": "record",
+            "incident_id": record.incident_id,
+            "seq": record.seq,
+            "kind": record.kind,
+            "at": format_at(record.at),
+            "actor": record.actor.id,
+            "text": text,
+        }
+        self._say(data, f"{record.incident_id} #{record.seq} {text}")
+
+    def on_trouble(self, text: str) -> None:
+        self._counts.trouble.inc()
+        self._say({"event": "trouble", "text": redact(text)}, f"trouble: {redact(text)}")
+
+    def _say(self, data: Mapping[str, Any], text: str) -> None:
+        out = json.dumps(_finite(data), ensure_ascii=False) if self._json else text
+        with self._lock:
+            try:
+                self._stream.write(out + "\n")
+                self._stream.flush()
+            except (BrokenPipeError, ValueError):
+                # Nobody reads any more. The ledger has it all; serving goes on.
+                return
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
+    if isinstance(value, float) and value - value != 0.0:
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,293 @@
+"""incident ..., postmortem: reading incidents, and what people say about them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli import output
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    incident = typer.Typer(help="Read incidents and say what they were.", no_args_is_help=True)
+    for name, command in (
+        ("list", list_incidents),
+        ("show", show),
+        ("timeline", timeline),
+        ("steps", steps),
+        ("export", export),
+        ("verify", verify),
+        ("ack", ack),
+        ("dismiss", dismiss),
+        ("merge", merge),
+        ("label", label),
+        ("close", close),
+    ):
+        incident.command(name)(command)
+    app.add_typer(incident, name="incident")
+    app.command()(postmortem)
+
+
+def list_incidents(*, directory: Dir = HERE, as_json: Json = False) -> None:
+    """List all incidents, newest first.
+
+    Example: holdfast incident list
+    """
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        found = desk.summaries()
+    if as_json:
+        output.document({"incidents": found})
+        return
+    rows = [{**row, "state": _state(row)} for row in found]
+    output.table(
+        rows, ("incident_id", "state", "severity", "incident_type", "root_entity", "title")
+    )
+
+
+def _state(row: dict[str, Any]) -> str:
+    marks = [name for name in ("held", "escalated") if row[name] and row["phase"] != "resolved"]
+    return "+".join([row["phase"], *marks])
+
+
+def show(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
+    """Show one incident: what is known, what is thought, what was done and why.
+
+    Example: holdfast incident show INC-1
+    """
+    from holdfast.app.desk import Desk
+    from holdfast.cli.showing import incident_text
+
+    with Desk(directory) as desk:
+        view = desk.show(incident_id)
+    if as_json:
+        output.document(view)
+    else:
+        output.lines(incident_text(view))
+
+
+def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
+    """Show every record of an incident as one line.
+
+    Example: holdfast incident timeline INC-1
+    """
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        entries = desk.timeline(incident_id)
+    if as_json:
+        output.document({"incident_id": incident_id, "timeline": entries})
+        return
+    for entry in entries:
+        output.line(f"{entry['at'][11:23]}  #{entry['seq']:<3} {entry['text']}")
+
+
+def steps(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
+    """Show the steps of an incident with their status.
+
+    Example: holdfast incident steps INC-1
+    """
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        found = desk.show(incident_id)["steps"]
+    if as_json:
+        output.document({"incident_id": incident_id, "steps": found})
+        return
+    output.table(found, ("step_id", "status", "action", "target", "attempt", "idempotency_key"))
+
+
+def export(
+    incident_id: Incident,
+    *,
+    directory: Dir = HERE,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    as_json: Json = False,  # noqa: ARG001 - the export is JSON Lines in any case
+) -> None:
+    """Write an incident's records as JSON Lines, with their hashes.
+
+    `holdfast incident verify --file FILE` checks such a file without the database.
+
+    Example: holdfast incident export INC-1 --out INC-1.jsonl
+    """
+    from holdfast.app.desk import Desk
+    from holdfast.app.exports import export_lines, write_export
+
+    with Desk(directory) as desk:
+        written = export_lines(desk.links(incident_id))
+    if out is None:
+        output.lines(written)
+    else:
+        write_export(out, written)
+        output.note(f"wrote {len(written)} records to {out}")
+
+
+def verify(
+    incident_id: Annotated[str | None, typer.Argument(metavar="[INCIDENT]")] = None,
+    *,
+    file: Annotated[
+        Path | None, typer.Option(help="An exported file, instead of the ledger.")
+    ] = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Check the hash chain of an incident. Exit 1 when it is not whole.
+
+    The heads are not signed yet: a chain that was rewritten as a whole still verifies.
+
+    Example: holdfast incident verify INC-1
+    """
+    from holdfast.app.desk import Desk
+    from holdfast.app.exports import verify_export
+    from holdfast.kernel.errors import BadInputError
+
+    if (incident_id is None) == (file is None):
+        raise BadInputError("give either an incident or --file FILE, and not both")
+    if file is not None:
+        verdict = verify_export(file)
+    else:
+        with Desk(directory) as desk:
+            verdict = desk.verify(incident_id or "")
+    if as_json:
+        output.document(verdict.as_data())
+    elif verdict.ok:
+        output.line(
+            f"{verdict.incident_id}: {verdict.records} records, the chain is whole; "
+            f"head {verdict.head.hex()}; no signature covers it yet"
+        )
+    else:
+        output.line(
+            f"{verdict.incident_id}: BROKEN at record {verdict.first_bad_seq}: {verdict.problem}"
+        )
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+def _ask(
+    directory: Path, incident_id: str, kind: str, data: dict[str, Any], *, as_json: bool
+) -> None:
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        answer = desk.ask(incident_id, kind, data)
+    if as_json:
+        output.document(
+            {"incident_id": incident_id, "ok": answer.ok, "message": answer.message, **answer.data}
+        )
+    else:
+        output.line(f"{incident_id}: {answer.message}")
+
+
+def ack(
+    incident_id: Incident,
+    *,
+    because: Annotated[
+        str | None, typer.Option("--because", help="A word for the timeline.")
+    ] = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Acknowledge: you have it. Nobody else is paged, and you own it.
+
+    Example: holdfast incident ack INC-1
+    """
+    _ask(directory, incident_id, "ack", {"because": because}, as_json=as_json)
+
+
+def dismiss(
+    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+) -> None:
+    """Dismiss as a false alarm, with the reason.
+
+    Example: holdfast incident dismiss INC-1 --because "load test, announced"
+    """
+    _ask(directory, incident_id, "dismiss", {"because": because}, as_json=as_json)
+
+
+def merge(
+    incident_id: Incident,
+    *,
+    into: Annotated[str, typer.Option("--into", help="The incident that goes on.")],
+    because: Because,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Say that this is the same fault as another incident, which goes on.
+
+    Example: holdfast incident merge INC-2 --into INC-1 --because "same outage"
+    """
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        desk.state(into)
+    _ask(directory, incident_id, "merge", {"into": into, "because": because}, as_json=as_json)
+
+
+def label(
+    incident_id: Incident,
+    value: Annotated[str, typer.Argument(metavar="true|false", help="Was the alarm true?")],
+    *,
+    because: Annotated[str | None, typer.Option("--because", help="Why.")] = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Label the alarm as true or false, so that detection can be judged.
+
+    Example: holdfast incident label INC-1 false --because "load test"
+    """
+    from holdfast.kernel.errors import BadInputError
+
+    words = {"true": "true_alarm", "false": "false_alarm"}
+    if value not in words:
+        raise BadInputError(f"label {value!r} is unknown; write true or false", field="label")
+    _ask(
+        directory,
+        incident_id,
+        "label",
+        {"label": words[value], "because": because},
+        as_json=as_json,
+    )
+
+
+def close(
+    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+) -> None:
+    """Close a resolved or dismissed incident, with a reason or the postmortem's place.
+
+    Example: holdfast incident close INC-1 --because "postmortem: wiki/INC-1"
+    """
+    _ask(directory, incident_id, "close", {"because": because}, as_json=as_json)
+
+
+def postmortem(
+    incident_id: Incident,
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write the postmortem in Markdown, from the ledger alone.
+
+    Example: holdfast postmortem INC-1 --out INC-1.md
+    """
+    from holdfast.app.desk import Desk
+    from holdfast.app.exports import postmortem_of, write_text
+
+    with Desk(directory) as desk:
+        text = postmortem_of(desk, incident_id)
+    if out is not None:
+        write_text(out, text)
+        if not as_json:
+            output.note(f"wrote {out}")
+    if as_json:
+        output.line(
+            json.dumps(
+                {"incident_id": incident_id, "out": str(out) if out else None, "markdown": text}
+            )
+        )
+    elif out is None:
+        output.line(text)

@@ -1,0 +1,202 @@
+"""direct, did, approve, deny, settle, hold, resume, note, freeze, thaw: people act."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import output
+from holdfast.cli.incidents import _ask
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json
+
+_TYPED_BACK = 6
+Step = Annotated[str, typer.Argument(metavar="STEP", help="The step's id, such as S1.")]
+Scope = Annotated[str, typer.Option("--scope", help="all, service:NAME or region:NAME.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (direct, did, approve, deny, settle, hold, resume, note, freeze, thaw):
+        app.command()(command)
+
+
+def direct(
+    incident_id: Incident,
+    action: Annotated[str, typer.Argument(metavar="ACTION")],
+    target: Annotated[str, typer.Argument(metavar="TARGET")],
+    *,
+    because: Because,
+    param: Annotated[list[str] | None, typer.Option("-p", "--param", metavar="KEY=VALUE")] = None,
+    expect: Annotated[
+        list[str] | None, typer.Option(help="What recovered means; required to act.")
+    ] = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Direct one step. The guard judges it on the live state before anything happens.
+
+    Example: holdfast direct INC-1 restart_service my-api@eu-west --because "stuck since 02:10"
+    --expect 'up{service="my-api"} == 1 for 60s in each region'
+    """
+    data = {
+        "action": action,
+        "target": target,
+        "because": because,
+        "params": dict(_pair(text) for text in param or ()),
+        "expect": list(expect or ()),
+    }
+    _ask(directory, incident_id, "direct", data, as_json=as_json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from holdfast.kernel.errors import BadInputError
+
+    key, found, value = text.partition("=")
+    if not found or not key:
+        raise BadInputError(f"-p {text!r} has no `=`; write -p key=value", field="param")
+    return key, value
+
+
+def did(
+    incident_id: Incident,
+    action: Annotated[str, typer.Argument(metavar="ACTION")],
+    target: Annotated[str, typer.Argument(metavar="TARGET")],
+    *,
+    because: Because,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Report what you did by hand. The target is observed at once.
+
+    Example: holdfast did INC-1 restart_service my-api@eu-west --because "faster by hand"
+    """
+    data = {"action": action, "target": target, "because": because}
+    _ask(directory, incident_id, "did", data, as_json=as_json)
+
+
+def approve(
+    incident_id: Incident,
+    step: Step,
+    *,
+    hash_: Annotated[str, typer.Option("--hash", help="The step's hash, from `incident show`.")],
+    because: Because,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Approve one step, once. On a terminal you type the hash's last six characters back.
+
+    Example: holdfast approve INC-1 S1 --hash 3fa9... --because "read the diff, safe to roll back"
+    """
+    from holdfast.kernel.errors import BadInputError
+
+    if sys.stdin.isatty() and not as_json:
+        typed = typer.prompt(f"Type the last {_TYPED_BACK} characters of the hash", err=True)
+        if typed.strip() != hash_[-_TYPED_BACK:]:
+            raise BadInputError(f"{typed!r} is not the end of the hash; nothing was approved")
+    data = {"step_id": step, "hash": hash_, "because": because}
+    _ask(directory, incident_id, "approve", data, as_json=as_json)
+
+
+def deny(
+    incident_id: Incident,
+    step: Step,
+    *,
+    because: Because,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Deny one step. The incident is held.
+
+    Example: holdfast deny INC-1 S1 --because "the release holds a migration"
+    """
+    _ask(directory, incident_id, "deny", {"step_id": step, "because": because}, as_json=as_json)
+
+
+def settle(
+    incident_id: Incident,
+    step: Step,
+    what: Annotated[str, typer.Argument(metavar="happened|not-happened")],
+    *,
+    evidence: Annotated[str, typer.Option("--evidence", help="What you saw at the target.")],
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """End a step in doubt: say whether it happened, with what you saw.
+
+    Example: holdfast settle INC-1 S1 happened --evidence "systemctl shows a start at 02:14"
+    """
+    from holdfast.kernel.errors import BadInputError
+
+    if what not in {"happened", "not-happened"}:
+        raise BadInputError(f"{what!r} is neither happened nor not-happened", field="what")
+    data = {"step_id": step, "happened": what == "happened", "evidence": evidence}
+    _ask(directory, incident_id, "settle", data, as_json=as_json)
+
+
+def hold(
+    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+) -> None:
+    """Stop every step of an incident until it is resumed.
+
+    Example: holdfast hold INC-1 --because "the database team is on it"
+    """
+    _ask(directory, incident_id, "hold", {"because": because}, as_json=as_json)
+
+
+def resume(
+    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+) -> None:
+    """Let a held incident go on. The live state is read anew first.
+
+    Example: holdfast resume INC-1 --because "the lock is gone"
+    """
+    _ask(directory, incident_id, "resume", {"because": because}, as_json=as_json)
+
+
+def note(
+    incident_id: Incident,
+    text: Annotated[str, typer.Argument(metavar="TEXT")],
+    *,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write a note into the timeline.
+
+    Example: holdfast note INC-1 "vendor confirms an outage"
+    """
+    _ask(directory, incident_id, "note", {"text": text}, as_json=as_json)
+
+
+def freeze(
+    *, scope: Scope = "all", because: Because, directory: Dir = HERE, as_json: Json = False
+) -> None:
+    """Stop every mutating action at once, for everyone.
+
+    Example: holdfast freeze --because "storage maintenance until 04:00"
+    """
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        desk.freeze(scope, because)
+    _frozen(scope, "frozen: nothing is acted on until `holdfast thaw`", as_json=as_json)
+
+
+def thaw(
+    *, scope: Scope = "all", because: Because, directory: Dir = HERE, as_json: Json = False
+) -> None:
+    """End a freeze.
+
+    Example: holdfast thaw --because "maintenance is over"
+    """
+    from holdfast.app.desk import Desk
+
+    with Desk(directory) as desk:
+        desk.thaw(scope, because)
+    _frozen(scope, "thawed", as_json=as_json)
+
+
+def _frozen(scope: str, text: str, *, as_json: bool) -> None:
+    if as_json:
+        output.document({"scope": scope, "ok": True, "message": text})
+    else:
+        output.line(f"{scope}: {text}")

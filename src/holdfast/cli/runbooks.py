@@ -1,0 +1,97 @@
+"""runbook list|show|lint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import output
+from holdfast.cli.options import HERE, Dir, Json
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--runbooks", help="A folder of runbooks, instead of the installation's."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    runbook = typer.Typer(
+        help="Runbooks: Markdown that people read and Holdfast follows.", no_args_is_help=True
+    )
+    runbook.command("list")(list_runbooks)
+    runbook.command("show")(show)
+    runbook.command("lint")(lint)
+    app.add_typer(runbook, name="runbook")
+
+
+def _folder(directory: Path, folder: Path | None) -> Path:
+    from holdfast.app.config import load_config
+
+    return folder or directory / load_config(directory).runbooks
+
+
+def list_runbooks(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False) -> None:
+    """List the runbooks with what they match.
+
+    Example: holdfast runbook list
+    """
+    from holdfast.app.installation import load_runbooks
+
+    found = [runbook.as_data() for runbook in load_runbooks(_folder(directory, folder))]
+    if as_json:
+        output.document({"runbooks": found})
+        return
+    rows = [
+        {**row, "matches": row["match"]["incident_types"], "steps": len(row["steps"])}
+        for row in found
+    ]
+    output.table(rows, ("name", "matches", "steps", "mode", "owner", "version", "title"))
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    directory: Dir = HERE,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Show one runbook: its text, or with --json what Holdfast understood of it.
+
+    Example: holdfast runbook show restart-a-down-service
+    """
+    from holdfast.app.installation import load_runbooks
+    from holdfast.kernel.errors import NotFoundError
+
+    found = {runbook.name: runbook for runbook in load_runbooks(_folder(directory, folder))}
+    if name not in found:
+        raise NotFoundError(
+            f"runbook {name!r} is not known; known are {', '.join(found) or 'none'}"
+        )
+    if as_json:
+        output.document(found[name].as_data())
+    else:
+        output.line(found[name].text)
+
+
+def lint(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False) -> None:
+    """Check every runbook: unknown actions, missing criteria, steps without undo, dead links.
+
+    Exit 1 when there is an error; warnings alone exit 0.
+
+    Example: holdfast runbook lint
+    """
+    from holdfast.app.linting import lint_folder
+
+    found = lint_folder(_folder(directory, folder))
+    errors = sum(finding["severity"] == "error" for finding in found)
+    if as_json:
+        output.document({"findings": found, "errors": errors})
+    else:
+        for finding in found:
+            output.line(
+                f"{finding['path']}:{finding['line']}: {finding['severity']}: {finding['text']}"
+            )
+        output.line(f"{len(found)} findings, {errors} of them errors")
+    if errors:
+        raise typer.Exit(1)

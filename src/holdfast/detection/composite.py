@@ -1,0 +1,247 @@
+"""When several anomalies together are worth an incident, and when they are noise.
+
+The plain rule (two critical series or three anomalous ones in a tick, over a whole platform)
+fires by chance: with heavy-tailed noise one reading in fifty is beyond three sigmas. It is
+counted (`bare_rule`) and opens nothing. The rule that opens looks at golden signals in their
+bad direction, within a group of services that the catalogue connects, and wants each series
+to be off on at least two of the last three ticks: chance rarely strikes one series twice,
+a fault does so at once. What more traffic explains is no symptom, nor is a way back, nor
+what the series is in the habit of (see `habits`).
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from holdfast.detection.anomaly import Anomaly, figure
+from holdfast.detection.baseline import Baseline, is_return
+from holdfast.detection.habits import Habits
+from holdfast.detection.opening import Opening
+from holdfast.detection.scores import Scores
+from holdfast.detection.settings import CompositeSettings, DetectorSettings
+from holdfast.kernel.catalogue import GOLDEN_SIGNALS, Catalogue, SignalKey
+from holdfast.kernel.clock import format_at
+from holdfast.kernel.reason import Reason
+
+BAD_DIRECTION = {"errors": 1, "latency": 1, "saturation": 1, "traffic": -1}
+# A series counts when it is off on this many of the last ticks.
+TICKS_OFF = 2
+# Traffic at this multiple of its expected value is a surge (noise of 20 requests a tick,
+# averaged over three ticks, stays below 1.4) ...
+SURGE = 1.5
+# ... and latency that grew no more than this much faster than traffic comes from it.
+LATENCY_SLACK = 1.5
+# How long after its last anomaly a series remembers its old level, in windows.
+MEMORY_WINDOWS = 2
+# A series this many times over the critical limit speaks for itself: what is off beside it
+# counts as critical too.
+OVERWHELMING = 2
+# Signals that follow the load.
+LOADED = frozenset({"latency", "saturation"})
+
+
+def bare_rule(scores: Scores, settings: CompositeSettings) -> bool:
+    """Apply the plain rule to all series of one tick: to be counted, never acted on."""
+    return scores.criticals >= settings.critical or scores.anomalies >= settings.anomalies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One series over the last ticks: its anomalies, oldest first, one per tick at most."""
+
+    key: SignalKey
+    anomalies: tuple[Anomaly, ...]
+
+    @property
+    def latest(self) -> Anomaly:
+        return self.anomalies[-1]
+
+    @property
+    def strength(self) -> float:
+        """The mean score of its two worst ticks: one spike alone does not make it critical."""
+        worst = sorted((a.score for a in self.anomalies), reverse=True)[:TICKS_OFF]
+        return sum(worst) / len(worst)
+
+
+class Composite:
+    """The rule over a catalogue; holds the anomalies of the last ticks and nothing else."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        keys: Sequence[SignalKey],
+        settings: CompositeSettings | None = None,
+        *,
+        detector: DetectorSettings | None = None,
+    ) -> None:
+        self._settings = settings or CompositeSettings()
+        self._detector = detector or DetectorSettings()
+        self._groups = {name: group for group in catalogue.groups() for name in group}
+        self._traffic = [(place, key) for place, key in enumerate(keys) if key.signal == "traffic"]
+        self._anomalies: deque[Mapping[SignalKey, Anomaly]] = deque(maxlen=self._settings.ticks)
+        self._loads: deque[Mapping[SignalKey, float]] = deque(maxlen=self._settings.ticks)
+        self._habits = Habits(ticks=self._settings.ticks, window=self._detector.window)
+        self._old_levels: dict[SignalKey, tuple[Baseline, int]] = {}
+
+    def observe(
+        self, scores: Scores, anomalies: Iterable[Anomaly], at: datetime
+    ) -> tuple[Opening, ...]:
+        """Take a tick in; give an opening for every group in which the rule holds now."""
+        golden = [a for a in anomalies if a.key.signal in GOLDEN_SIGNALS]
+        bad = {a.key: a for a in golden if _is_bad(a)}
+        self._habits.observe(bad)
+        symptoms = {
+            key: a
+            for key, a in bad.items()
+            if not self._is_way_back(a) and not self._habits.knows(a)
+        }
+        self._remember(golden)
+        self._anomalies.append(symptoms)
+        self._loads.append(self._load(scores))
+        openings = (self._judge(group, found, at) for group, found in self._evidence().items())
+        return tuple(opening for opening in openings if opening is not None)
+
+    # ------------------------------------------------------------------ old levels
+    def _is_way_back(self, anomaly: Anomaly) -> bool:
+        known = self._old_levels.get(anomaly.key)
+        return known is not None and is_return(anomaly, known[0])
+
+    def _remember(self, golden: Iterable[Anomaly]) -> None:
+        """Keep the level that a series had before it first went off, for a while."""
+        memory = MEMORY_WINDOWS * self._detector.window
+        levels = {k: (b, left - 1) for k, (b, left) in self._old_levels.items() if left > 1}
+        for anomaly in golden:
+            known = levels.get(anomaly.key)
+            levels[anomaly.key] = (known[0] if known else _level_before(anomaly), memory)
+        self._old_levels = levels
+
+    # ------------------------------------------------------------------ load
+    def _load(self, scores: Scores) -> Mapping[SignalKey, float]:
+        """Give the traffic of every place as a multiple of what was expected there."""
+        places = [place for place, _ in self._traffic]
+        with np.errstate(all="ignore"):
+            ratios = scores.values[places] / scores.expected[places]
+        pairs = zip(self._traffic, ratios.tolist(), strict=True)
+        return {key: ratio for (_, key), ratio in pairs if np.isfinite(ratio)}
+
+    def _load_at(self, key: SignalKey) -> float:
+        """Give the load at a place over the last ticks: its own traffic, or else its group's."""
+        own = SignalKey(key.service, key.region, "traffic")
+        keys = [own] if any(own in load for load in self._loads) else self._traffic_near(key)
+        means = [
+            sum(seen) / len(seen)
+            for k in keys
+            if (seen := [load[k] for load in self._loads if k in load])
+        ]
+        return max(means, default=1.0)
+
+    def _traffic_near(self, key: SignalKey) -> list[SignalKey]:
+        group = self._groups.get(key.service, ())
+        return [k for _, k in self._traffic if k.service in group]
+
+    def _explained_by_load(self, anomaly: Anomaly) -> bool:
+        """Busier is not broken: fuller in a surge, and slower in step with it, is expected."""
+        if anomaly.key.signal not in LOADED:
+            return False
+        load = self._load_at(anomaly.key)
+        if load < SURGE:
+            return False
+        slowed = anomaly.value > anomaly.expected * load * LATENCY_SLACK
+        return anomaly.key.signal == "saturation" or not slowed
+
+    # ------------------------------------------------------------------ the verdict
+    def _evidence(self) -> dict[tuple[str, ...], list[Evidence]]:
+        """Collect, by group, the series that are off on enough of the last ticks."""
+        seen: dict[SignalKey, list[Anomaly]] = {}
+        for tick in self._anomalies:
+            for key, anomaly in tick.items():
+                if not self._explained_by_load(anomaly):
+                    seen.setdefault(key, []).append(anomaly)
+        found: dict[tuple[str, ...], list[Evidence]] = {}
+        for key, anomalies in seen.items():
+            if len(anomalies) >= min(TICKS_OFF, self._settings.ticks):
+                evidence = Evidence(key=key, anomalies=tuple(anomalies))
+                found.setdefault(self._groups.get(key.service, (key.service,)), []).append(evidence)
+        return found
+
+    def _judge(self, group: tuple[str, ...], found: list[Evidence], at: datetime) -> Opening | None:
+        rule = self._settings
+        if not any(e.key.signal == "errors" for e in found):
+            # a stalled machine slows everything for a moment; a slow service stays slow
+            found = [e for e in found if len(e.anomalies) == rule.ticks]
+        found.sort(key=lambda e: -e.strength)
+        critical = sum(e.strength > self._detector.critical_sigma for e in found)
+        if found and found[0].strength > OVERWHELMING * self._detector.critical_sigma:
+            critical = min(critical + 1, len(found))
+        if critical < rule.critical and len(found) < rule.anomalies:
+            return None
+        return self._opening(group, found, critical, at)
+
+    def _opening(
+        self, group: tuple[str, ...], found: list[Evidence], critical: int, at: datetime
+    ) -> Opening:
+        latest = tuple(e.latest for e in found)
+        services = tuple(dict.fromkeys(e.key.service for e in found))
+        reason = self._summary(services, found, critical, at)
+        return Opening(
+            cause="composite",
+            group=group,
+            services=services,
+            regions=tuple(sorted({e.key.region for e in found})),
+            keys=tuple(e.key for e in found),
+            anomalies=latest,
+            severity="critical" if critical >= self._settings.critical else "warning",
+            reason=reason.text,
+            reasons=(reason, *(_reason(anomaly) for anomaly in latest)),
+            started_at=min(e.anomalies[0].at for e in found),
+            at=at,
+        )
+
+    def _summary(
+        self, services: Sequence[str], found: Sequence[Evidence], critical: int, at: datetime
+    ) -> Reason:
+        rule = self._settings
+        names = ", ".join(str(e.key) for e in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004 - as above
+        return Reason(
+            rule="composite_health",
+            ok=False,
+            text=(
+                f"{' and '.join(services[:2])}: {len(found)} signals off for at least "
+                f"{min(TICKS_OFF, rule.ticks)} of the last {rule.ticks} ticks, "
+                f"{critical} of them critical ({names}{more})"
+            ),
+            reading=f"{critical} critical, {len(found)} anomalous",
+            threshold=f"{rule.critical} critical or {rule.anomalies} anomalous",
+            source="golden signals of connected services",
+            at=format_at(at),
+        )
+
+
+def _is_bad(anomaly: Anomaly) -> bool:
+    return anomaly.direction == BAD_DIRECTION[anomaly.key.signal]
+
+
+def _level_before(anomaly: Anomaly) -> Baseline:
+    return Baseline(
+        expected=anomaly.expected,
+        median=anomaly.expected,
+        low=anomaly.low,
+        high=anomaly.high,
+        samples=0,
+    )
+
+
+def _reason(anomaly: Anomaly) -> Reason:
+    return Reason(
+        rule="anomaly",
+        ok=False,
+        text=anomaly.reason,
+        reading=figure(anomaly.value),
+        threshold=f"{figure(anomaly.low)} to {figure(anomaly.high)}",
+        source="zscore",
+        at=format_at(anomaly.at),
+    )

@@ -1,0 +1,32 @@
+"""From evidence to ranked hypotheses: what is wrong, where, and what speaks against it.
+
+Rule: facts and inferences are kept apart. Evidence is what was read, with its
+source and time; a hypothesis only cites it. Rivals stay in the list, and what
+nobody could read is named as missing context.
+"""
+
+from holdfast.diagnosis.classify import TYPE_TABLE, Classification, classify
+from holdfast.diagnosis.evidence import Evidence, EvidenceClass, gather
+from holdfast.diagnosis.hypotheses import Diagnosis, Hypothesis, rank
+from holdfast.diagnosis.symptom import (
+    Symptom,
+    SymptomReading,
+    SymptomStatus,
+    read_symptom,
+)
+
+__all__ = [
+    "TYPE_TABLE",
+    "Classification",
+    "Diagnosis",
+    "Evidence",
+    "EvidenceClass",
+    "Hypothesis",
+    "Symptom",
+    "SymptomReading",
+    "SymptomStatus",
+    "classify",
+    "gather",
+    "rank",
+    "read_symptom",
+]

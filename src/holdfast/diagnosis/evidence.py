@@ -1,0 +1,158 @@
+"""What was read, as a list of facts with source and time.
+
+Each signal and each check result becomes one or more pieces of evidence on an
+entity. Nothing is concluded here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from holdfast.kernel.catalogue import UP, split_instance
+
+_HEALTHY = "healthy"
+
+
+class EvidenceClass(StrEnum):
+    """What a piece of evidence can tell."""
+
+    SYMPTOM = "symptom"
+    LOCAL_CAUSE = "local_cause"
+    CHANGE = "change"
+    EXTERNAL = "external"
+    ABSENCE = "absence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One fact. `cls` is written `class` in the answers."""
+
+    id: str
+    kind: str
+    entity: str
+    region: str | None
+    cls: EvidenceClass
+    text: str
+    source: str
+    at: str | None = None
+    value: Any = None
+    baseline: Any = None
+    change_id: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["class"] = data.pop("cls").value
+        return data
+
+
+def gather(
+    signals: Iterable[Mapping[str, Any]],
+    checks: Mapping[str, Mapping[str, Any]],
+    check_entities: Mapping[str, str],
+) -> tuple[Evidence, ...]:
+    """List the evidence in signals and checks.
+
+    `check_entities` says which service a check of a store looks at
+    (`{"database_connections": "my-database"}`).
+    """
+    pieces = [_from_signal(signal) for signal in signals if signal.get("state") == "bad"]
+    for name, result in checks.items():
+        read = _READERS.get(name, _plain)
+        entity = check_entities.get(name, name)
+        pieces += [
+            {**piece, "source": f"check {name}", "at": result.get("at")}
+            for piece in read(name, result, entity)
+        ]
+    return tuple(Evidence(id=f"E{n}", **piece) for n, piece in enumerate(pieces, start=1))
+
+
+def _from_signal(signal: Mapping[str, Any]) -> dict[str, Any]:
+    down = signal["signal"] == UP
+    return {
+        "kind": "target_down" if down else "signal",
+        "entity": signal["service"],
+        "region": signal["region"],
+        "cls": EvidenceClass.LOCAL_CAUSE if down else EvidenceClass.SYMPTOM,
+        "text": signal["reason"],
+        "source": "detection",
+        "at": signal.get("at"),
+        "value": signal.get("value"),
+        "baseline": signal.get("expected"),
+    }
+
+
+def _plain(name: str, result: Mapping[str, Any], entity: str) -> Iterator[dict[str, Any]]:
+    """A check of one thing: trouble is a local cause there, health speaks against it."""
+    status = result["status"]
+    if status == "unknown" or result.get("error"):
+        return
+    cls = EvidenceClass.ABSENCE if status == _HEALTHY else EvidenceClass.LOCAL_CAUSE
+    yield _piece(name, entity, None, cls, result["summary"], value=status)
+
+
+def _deployments(_name: str, result: Mapping[str, Any], _entity: str) -> Iterator[dict[str, Any]]:
+    suspect = result.get("suspect")
+    if not suspect:
+        return
+    minutes = float(suspect.get("age_s") or 0.0) / 60
+    text = (
+        f"{suspect['service']} {suspect['version']} was deployed {minutes:.1f} minutes before the "
+        f"check by {suspect.get('deployed_by')} (before it: {suspect.get('previous_version')})"
+    )
+    piece = _piece("deploy", suspect["service"], None, EvidenceClass.CHANGE, text)
+    yield {**piece, "value": suspect["version"], "change_id": str(suspect.get("id"))}
+
+
+def _instances(name: str, result: Mapping[str, Any], _entity: str) -> Iterator[dict[str, Any]]:
+    for instance, facts in result.get("instances", {}).items():
+        service, region = split_instance(instance)
+        trouble = _instance_trouble(name, facts)
+        cls = EvidenceClass.LOCAL_CAUSE if trouble else EvidenceClass.ABSENCE
+        if trouble and name == "http_health":
+            cls = EvidenceClass.SYMPTOM
+        text = f"{instance}: {trouble}" if trouble else f"{instance} is well by {name}"
+        yield _piece(name, service, region, cls, text, value=dict(facts))
+
+
+def _instance_trouble(name: str, facts: Mapping[str, Any]) -> str | None:
+    if name == "service_status":
+        state = facts.get("state")
+        if state == "RUNNING":
+            return None
+        return f"its process is {state} (exit status {facts.get('exit_status')})"
+    code = facts.get("code")
+    if code is not None and code < 400:  # noqa: PLR2004 - the first error status of HTTP
+        return None
+    return f"its health page answers {code or facts.get('error') or 'nothing'}"
+
+
+def _nothing(_name: str, _result: Mapping[str, Any], _entity: str) -> Iterator[dict[str, Any]]:
+    return iter(())
+
+
+def _piece(
+    kind: str,
+    entity: str,
+    region: str | None,
+    cls: EvidenceClass,
+    text: str,
+    *,
+    value: object = None,
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "entity": entity,
+        "region": region,
+        "cls": cls,
+        "text": text,
+        "value": value,
+    }
+
+
+_READERS: Mapping[str, Callable[[str, Mapping[str, Any], str], Iterator[dict[str, Any]]]] = {
+    "recent_deployments": _deployments,
+    "service_status": _instances,
+    "http_health": _instances,
+    "rollback_ready": _nothing,
+}

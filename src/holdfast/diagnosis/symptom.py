@@ -1,0 +1,127 @@
+"""Is the trouble still there? Read afresh, before anything is decided on it.
+
+A detector fires once and goes quiet while the service stays broken, so its
+silence says nothing. Here each series that opened the incident is held against
+the range that was normal before it began. A missing reading is neither present
+nor absent.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from holdfast.kernel.catalogue import UP
+
+_DOWN_IS_BAD = frozenset({"traffic"})
+_PRESENT_OF_LAST = (2, 3)
+_SAMPLES_LEAST = 3
+
+
+class SymptomStatus(StrEnum):
+    """What fresh readings say of the symptom."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymptomReading:
+    """Recent samples of one series, oldest first; NaN is a gap."""
+
+    series: str
+    signal: str
+    samples: Sequence[tuple[datetime, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """The verdict over all series of the incident, with a line for each."""
+
+    status: SymptomStatus
+    series: Mapping[str, Mapping[str, Any]]
+    at: datetime
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "status": self.status.value,
+            "series": {name: dict(facts) for name, facts in self.series.items()},
+            "at": self.at.isoformat(),
+        }
+
+    def sentence(self) -> str:
+        """Say what was read of each series."""
+        return "; ".join(facts["text"] for facts in self.series.values())
+
+
+def read_symptom(
+    readings: Sequence[SymptomReading],
+    signals: Mapping[str, Mapping[str, Any]],
+    *,
+    now: datetime,
+    window_s: float,
+) -> Symptom:
+    """Judge every series: present if two of its last three samples are out of range, absent if
+    all samples of the last `window_s` seconds (three at least, no gap) are within it.
+    """
+    facts = {r.series: _judge(r, signals[r.series], now, window_s) for r in readings}
+    statuses = {fact["status"] for fact in facts.values()}
+    if SymptomStatus.PRESENT.value in statuses:
+        status = SymptomStatus.PRESENT
+    elif statuses == {SymptomStatus.ABSENT.value}:
+        status = SymptomStatus.ABSENT
+    else:
+        status = SymptomStatus.UNCLEAR
+    return Symptom(status=status, series=facts, at=now)
+
+
+def _judge(
+    reading: SymptomReading, signal: Mapping[str, Any], now: datetime, window_s: float
+) -> dict[str, Any]:
+    out = [_is_out(reading.signal, value, signal) for _, value in reading.samples]
+    most, last = _PRESENT_OF_LAST
+    window = [
+        verdict
+        for (at, _), verdict in zip(reading.samples, out, strict=True)
+        if at > now - timedelta(seconds=window_s)
+    ]
+    if out[-last:].count(True) >= most:
+        status = SymptomStatus.PRESENT
+    elif len(window) >= _SAMPLES_LEAST and all(verdict is False for verdict in window):
+        status = SymptomStatus.ABSENT
+    else:
+        status = SymptomStatus.UNCLEAR
+    value = reading.samples[-1][1] if reading.samples else math.nan
+    return {
+        "status": status.value,
+        "value": None if math.isnan(value) else value,
+        "text": _text(reading.series, value, signal, status),
+    }
+
+
+def _is_out(name: str, value: float, signal: Mapping[str, Any]) -> bool | None:
+    """Say whether a sample is out of its normal range; None where it can't be told."""
+    if math.isnan(value):
+        return None
+    if name == UP:
+        return value < 1
+    low, high = signal.get("low"), signal.get("high")
+    if name in _DOWN_IS_BAD:
+        return None if low is None else value < low
+    return None if high is None else value > high
+
+
+def _text(series: str, value: float, signal: Mapping[str, Any], status: SymptomStatus) -> str:
+    shown = "no reading" if math.isnan(value) else f"{value:.4g}"
+    if signal.get("signal") == UP:
+        return f"{series} is {shown} (1 = up): {status.value}"
+    low, high = signal.get("low"), signal.get("high")
+    normal = (
+        f"normal was {low:.4g} to {high:.4g}"
+        if low is not None and high is not None
+        else "no normal range is known"
+    )
+    return f"{series} is {shown}, {normal}: {status.value}"

@@ -1,0 +1,14 @@
+"""The loop: claim, decide, carry out, append. Knows only the Protocols.
+
+Rule: nothing reaches a target except through `hands`, and only between a durable
+intent and its outcome. Everything else here moves facts between the pure core
+and the world.
+"""
+
+from holdfast.engine.carry import Carrier
+from holdfast.engine.hands import Hands
+from holdfast.engine.journal import Journal
+from holdfast.engine.monitor import Monitor, Tick
+from holdfast.engine.runner import Engine, OpeningFacts
+
+__all__ = ["Carrier", "Engine", "Hands", "Journal", "Monitor", "OpeningFacts", "Tick"]

@@ -1,0 +1,240 @@
+"""Carries out what decide() asked for, one command at a time."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, assert_never
+
+from holdfast.diagnosis import SymptomReading
+from holdfast.engine.case import Case
+from holdfast.engine.crash_points import CrashPoint, reach
+from holdfast.engine.hands import Hands, request_of
+from holdfast.engine.journal import Journal
+from holdfast.engine.ports import Checks, Pager, Readings, System
+from holdfast.escalation import packet, packet_markdown
+from holdfast.incident import State, StepStatus, full
+from holdfast.kernel.catalogue import SignalKey, split_instance
+from holdfast.kernel.clock import Clock
+from holdfast.policy import Freeze, freeze_applies
+from holdfast.response import World
+from holdfast.response.commands import (
+    AnswerRequest,
+    Command,
+    Intend,
+    Observe,
+    Prepare,
+    Probe,
+    ReadSamples,
+    ReadSymptom,
+    Redo,
+    RunChecks,
+    SendPage,
+    WakeAt,
+    Write,
+)
+from holdfast.response.events import (
+    ActionReturned,
+    ChecksDone,
+    Event,
+    Observed,
+    PageSent,
+    Prepared,
+    Probed,
+    SamplesRead,
+    SymptomRead,
+)
+from holdfast.response.ports import CheckContext
+from holdfast.response.store import ChangedMeanwhileError, Ledger
+from holdfast.verification import Sample
+
+_LEASE_MARGIN_S = 5.0
+_AGAIN_S = 0.2
+_LOG_WINDOW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carrier:
+    """Holds the engine's means. Stateless itself: everything that changes is in the Case."""
+
+    ledger: Ledger
+    journal: Journal
+    hands: Hands
+    checks: Checks
+    readings: Readings
+    pager: Pager
+    system: System
+    world: World
+    clock: Clock
+
+    def carry_out(  # noqa: C901, PLR0911, PLR0912 - one row per command
+        self, case: Case, command: Command
+    ) -> Event | None:
+        """Carry out one command and return the event that answers it, if one does."""
+        match command:
+            case Write():
+                self.journal.write(case, command.drafts, settles=command.settles)
+                return None
+            case RunChecks():
+                return self._run_checks(case, command)
+            case ReadSymptom():
+                return SymptomRead(symptom=self._symptom(command.series))
+            case Prepare():
+                return self._prepare(case, command)
+            case Observe():
+                seen, problem = self.hands.observe(command.action, command.target, {})
+                return Observed(request=command.request, observed=seen or {"problem": problem})
+            case Intend():
+                return self._intend(case, command)
+            case Redo():
+                return self._redo(case, command)
+            case Probe():
+                return self._probe(case, command)
+            case ReadSamples():
+                return SamplesRead(step_id=command.step_id, samples=self._samples(command))
+            case SendPage():
+                return self._page(case, command)
+            case AnswerRequest():
+                self.ledger.answer(command.request_id, command.answer)
+                return None
+            case WakeAt():
+                case.wake_at = min(command.at, case.wake_at) if case.wake_at else command.at
+                return None
+            case _:
+                assert_never(command)
+
+    # --- reading ----------------------------------------------------------
+
+    def _run_checks(self, _case: Case, command: RunChecks) -> ChecksDone:
+        context = CheckContext(
+            services=command.services, started_at=command.started_at, now=self.clock.now()
+        )
+        results = self.checks.run(context)
+        return ChecksDone(results=results, symptom=self._symptom(command.series))
+
+    def _symptom(self, series: tuple[SignalKey, ...]) -> list[SymptomReading]:
+        timing = self.world.timing
+        count = 4 + int(3 * max(timing.sustain_s / timing.sampling_interval_s, 3))
+        return [
+            SymptomReading(
+                series=str(key), signal=key.signal, samples=self.readings.recent(key, count)
+            )
+            for key in series
+        ]
+
+    def _samples(self, command: ReadSamples) -> list[Sample]:
+        return [
+            Sample(at=at, service=key.service, region=key.region, signal=key.signal, value=value)
+            for key in dict.fromkeys(command.series)
+            for at, value in self.readings.since(key, command.since)
+        ]
+
+    def _prepare(self, case: Case, command: Prepare) -> Prepared:
+        # The installation's state and the inbox are read first: what changes after this shows
+        # in the second look of the intent's transaction.
+        system = self.system.state()
+        inbox_n = max((r.n for r in self.ledger.requests(case.claim.incident_id)), default=0)
+        seen, problem = self.hands.observe(command.action, command.target, command.params)
+        now = self.clock.now()
+        context = CheckContext(services=command.services, started_at=command.started_at, now=now)
+        checks = self.checks.run(context, command.checks) if command.checks else {}
+        log = self.ledger.actions_on(command.target, now - _LOG_WINDOW)
+        acting = {e.incident_id for e in log if not e.settled} - {case.claim.incident_id}
+        return Prepared(
+            step_id=command.step_id,
+            pre_image=seen,
+            problem=problem,
+            checks=checks,
+            symptom=self._symptom(command.series),
+            log=log,
+            acting=tuple(sorted(acting)),
+            freeze=self._freeze(command.target),
+            system_seq=system.seq,
+            inbox_n=inbox_n,
+        )
+
+    def _freeze(self, target: str) -> Freeze | None:
+        service, region = split_instance(target)
+        for fact in self.system.state().freezes.values():
+            if freeze_applies(fact.scope, service=service, region=region):
+                return Freeze(scope=fact.scope, by=fact.by, why=fact.why, since=fact.since)
+        return None
+
+    # --- acting -----------------------------------------------------------
+
+    def _intend(self, case: Case, command: Intend) -> ActionReturned | None:
+        """Steps 2 to 4 of the protocol: intent with its second look, lease, perform."""
+        draft = replace(command.draft, data={**command.draft.data, "fence": case.claim.fence})
+        lease_s = max(self.world.timing.lease_s, command.timeout_s + _LEASE_MARGIN_S)
+        reach(CrashPoint.BEFORE_INTENT)
+        before = self.clock.monotonic()
+        try:
+            self.journal.write(
+                case, [draft], reserve=command.reservation, seen=command.seen, lease_s=lease_s
+            )
+        except ChangedMeanwhileError:
+            case.wake_at = self.clock.now() + timedelta(seconds=_AGAIN_S)
+            return None
+        reach(CrashPoint.AFTER_INTENT)
+        return self._act(case, command.step_id, until=before + lease_s, redone=False)
+
+    def _redo(self, case: Case, command: Redo) -> ActionReturned:
+        lease_s = max(self.world.timing.lease_s, command.timeout_s + _LEASE_MARGIN_S)
+        before = self.clock.monotonic()
+        self.ledger.renew(case.claim, lease_s)
+        return self._act(case, command.step_id, until=before + lease_s, redone=True)
+
+    def _act(self, case: Case, step_id: str, *, until: float, redone: bool) -> ActionReturned:
+        step = case.state.step(step_id)
+        if step is None:
+            raise AssertionError(step_id)
+        left = until - self.clock.monotonic()
+        if left <= step.timeout_s:
+            now = self.clock.now()
+            why = (
+                f"nothing was sent: the lease had {left:.1f} s left, the action may take "
+                f"{step.timeout_s:.0f} s"
+            )
+            return ActionReturned(
+                step_id=step_id, started_at=now, ended_at=now, unreachable=why, redone=redone
+            )
+        request = request_of(step, fence=case.claim.fence)
+        returned = self.hands.perform(request, step_id, redone=redone)
+        reach(CrashPoint.AFTER_EFFECT)
+        return returned
+
+    def _probe(self, case: Case, command: Probe) -> Probed | None:
+        step = case.state.step(command.step_id)
+        if step is None or step.status is not StepStatus.IN_DOUBT:
+            return None
+        result = self.hands.probe(request_of(step, fence=case.claim.fence))
+        return Probed(step_id=command.step_id, result=result, freeze=self._freeze(step.target))
+
+    # --- telling ----------------------------------------------------------
+
+    def _page(self, case: Case, command: SendPage) -> PageSent:
+        document = packet(self._view(case))
+        markdown = packet_markdown(document)
+        nobody: Mapping[str, Any] = {"to": None, "level": command.level, "why": command.why, "deliveries": []}
+        sent = tuple(
+            self.pager.send(
+                case.state,
+                contact,
+                level=command.level,
+                why=command.why,
+                packet=document,
+                markdown=markdown,
+            )
+            for contact in command.contacts
+        )
+        digest = hashlib.sha256(markdown.encode()).hexdigest()
+        return PageSent(
+            level=command.level,
+            sent=sent or (nobody,),
+            packet_digest=digest,
+            packet_markdown=markdown,
+        )
+
+    def _view(self, case: Case) -> Mapping[str, object]:
+        state: State = case.state
+        return full(state, case.claim.head, case.records)

@@ -1,0 +1,142 @@
+"""The only code that touches a target: between a durable intent and an outcome.
+
+An action runs in a thread of its own, so that one that hangs past its time
+leaves its step in doubt instead of stopping the engine.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from holdfast.incident import Step
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import BadInputError, HoldfastError
+from holdfast.kernel.redact import bounded
+from holdfast.response.events import ActionReturned
+from holdfast.response.ports import (
+    Action,
+    ActionOutcome,
+    ActionRequest,
+    Effect,
+    LostReplyError,
+    ProbeResult,
+    TargetUnreachableError,
+)
+
+T = TypeVar("T")
+
+_GRACE_S = 2.0
+_LOOK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """Performs, probes and observes, and turns every way to fail into a fact."""
+
+    actions: Mapping[str, Action]
+    clock: Clock
+
+    def perform(self, request: ActionRequest, step_id: str, *, redone: bool) -> ActionReturned:
+        """Perform one attempt. Never raises."""
+        started_at = self.clock.now()
+        outcome: ActionOutcome | None = None
+        lost = unreachable = None
+        try:
+            action = self._action(request.action)
+            outcome = _within(lambda: action.perform(request), request.timeout_s + _GRACE_S)
+            outcome = _redacted(outcome)
+        except (TargetUnreachableError, BadInputError) as error:
+            unreachable = bounded(error.message)
+        except LostReplyError as error:
+            lost = bounded(error.message)
+        except FutureTimeoutError:
+            lost = f"no answer within {request.timeout_s:.0f} s"
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the effect is not known
+            lost = bounded(f"{type(error).__name__}: {error}")
+        return ActionReturned(
+            step_id=step_id,
+            started_at=started_at,
+            ended_at=self.clock.now(),
+            outcome=outcome,
+            lost=lost,
+            unreachable=unreachable,
+            redone=redone,
+        )
+
+    def probe(self, request: ActionRequest) -> ProbeResult:
+        """Look for the effect of an attempt. Never raises: what can't be seen is unknown."""
+        try:
+            action = self._action(request.action)
+            result = _within(lambda: action.probe(request), _LOOK_TIMEOUT_S)
+        except FutureTimeoutError:
+            return ProbeResult(
+                effect=Effect.UNKNOWN, evidence="the target did not answer the probe"
+            )
+        except Exception as error:  # noqa: BLE001 - a failed look tells nothing
+            text = bounded(f"the probe failed: {type(error).__name__}: {error}")
+            return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+        return result
+
+    def observe(
+        self, name: str, target: str, params: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], str | None]:
+        """Read a target. Returns what was seen, and the problem if there is one."""
+        try:
+            action = self._action(name)
+            seen = _within(lambda: action.observe(target, params), _LOOK_TIMEOUT_S)
+        except FutureTimeoutError:
+            return {}, f"{target} could not be observed: no answer within {_LOOK_TIMEOUT_S:.0f} s"
+        except HoldfastError as error:
+            return {}, bounded(error.message)
+        except Exception as error:  # noqa: BLE001 - a target that can't be read must not be acted on
+            return {}, bounded(f"{target} could not be observed: {type(error).__name__}: {error}")
+        if not seen.get("reachable", True):
+            return seen, f"{target} can't be reached: {seen.get('why', 'no reason given')}"
+        return seen, None
+
+    def _action(self, name: str) -> Action:
+        if name not in self.actions:
+            known = ", ".join(sorted(self.actions))
+            raise BadInputError(f"action {name!r} is unknown; known are {known}")
+        return self.actions[name]
+
+
+def request_of(step: Step, *, fence: int) -> ActionRequest:
+    """Make the request of the attempt that this step intends."""
+    return ActionRequest(
+        action=step.action,
+        target=step.target,
+        params=step.params,
+        idempotency_key=step.idempotency_key or "",
+        fence=fence,
+        timeout_s=step.timeout_s,
+        pre_image=step.pre_image,
+        intended_at=step.intended_at,
+    )
+
+
+def _redacted(outcome: ActionOutcome) -> ActionOutcome:
+    return ActionOutcome(
+        ok=outcome.ok,
+        effect=outcome.effect,
+        summary=bounded(outcome.summary),
+        return_code=outcome.return_code,
+        error_category=outcome.error_category,
+        output=bounded(outcome.output),
+    )
+
+
+def _within(work: Callable[[], T], timeout_s: float) -> T:
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - carried over to the waiting thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="action", daemon=True).start()
+    return future.result(timeout=timeout_s)

@@ -1,0 +1,140 @@
+"""From what detection sees to what an incident is told, as plain data.
+
+The range that was normal before the trouble is fixed here, at the opening: the
+yardstick for "still there", "coming back" and "recovered" must not move with
+the trouble.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from holdfast.detection import Anomaly, Opening, baseline_at
+from holdfast.engine.ports import Readings
+from holdfast.engine.runner import OpeningFacts
+from holdfast.incident import State
+from holdfast.kernel.catalogue import UP, Catalogue, SignalKey
+from holdfast.kernel.clock import format_at
+
+_OUT_OF, _LAST = 2, 3
+_DOWN_IS_BAD = frozenset({"traffic", UP})
+
+
+def baselines(
+    keys: Iterable[SignalKey], readings: Readings, before: datetime
+) -> dict[str, dict[str, Any]]:
+    """Sum up what each series was like before a moment; a series without samples is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for key in keys:
+        timestamps, values = readings.column(key)
+        base = baseline_at(timestamps, values, before.timestamp())
+        if base is not None:
+            found[str(key)] = {
+                "service": key.service,
+                "region": key.region,
+                "signal": key.signal,
+                "expected": base.expected,
+                "low": base.low,
+                "high": base.high,
+                "samples": base.samples,
+            }
+    return found
+
+
+def opening_facts(opening: Opening, catalogue: Catalogue, readings: Readings) -> OpeningFacts:
+    """Turn an opening into the facts of an incident."""
+    series = [key for name in opening.group for key in catalogue.services[name].series()]
+    normal = baselines(series, readings, opening.started_at)
+    anomalies = {anomaly.key: anomaly for anomaly in opening.anomalies}
+    signals = tuple(
+        signal(key, anomalies.get(key), normal.get(str(key)), opening)
+        for key in dict.fromkeys((*opening.keys, *anomalies))
+    )
+    return OpeningFacts(
+        title=_title(opening),
+        severity=opening.severity,
+        services=opening.services,
+        group=opening.group,
+        regions=opening.regions,
+        signals=signals,
+        baselines=normal,
+        started_at=format_at(opening.started_at),
+        opened_by=opening.cause,
+        why=opening.reason,
+        reasons=tuple(reason.as_data() for reason in opening.reasons),
+    )
+
+
+def _title(opening: Opening) -> str:
+    signals = ", ".join(dict.fromkeys(key.signal for key in opening.keys))
+    where = ", ".join(opening.regions)
+    if opening.cause == "down":
+        return f"{opening.services[0]} does not answer in {where}"
+    return f"{signals} of {opening.services[0]} out of range in {where}"
+
+
+def signal(
+    key: SignalKey,
+    anomaly: Anomaly | None,
+    normal: Mapping[str, Any] | None,
+    opening: Opening,
+) -> dict[str, Any]:
+    """Describe one bad series; its range is the one from before the trouble."""
+    down = key.signal == UP
+    reason = (
+        anomaly.reason
+        if anomaly
+        else next((r.text for r in opening.reasons if str(key) in r.text), opening.reason)
+    )
+    return {
+        "series": str(key),
+        "service": key.service,
+        "region": key.region,
+        "signal": key.signal,
+        "state": "bad",
+        "at": format_at(opening.at),
+        "value": 0.0 if down else (anomaly.value if anomaly else None),
+        "expected": normal["expected"] if normal else None,
+        "low": 1.0 if down else (normal["low"] if normal else None),
+        "high": None if down else (normal["high"] if normal else None),
+        "score": round(anomaly.score, 2) if anomaly else None,
+        "severity": anomaly.severity if anomaly else opening.severity,
+        "reason": reason,
+    }
+
+
+def returns(state: State, readings: Readings, at: datetime) -> tuple[dict[str, Any], ...]:
+    """See which bad series of an incident are back in their old range, and which left it again."""
+    changed = []
+    for known in state.signals.values():
+        key = SignalKey(known["service"], known["region"], known["signal"])
+        values = [value for _, value in readings.recent(key, _LAST)]
+        out = [_is_out(value, known) for value in values]
+        if known["state"] == "bad" and len(out) == _LAST and all(v is False for v in out):
+            changed.append(_changed(known, "returned", values[-1], at))
+        elif known["state"] == "returned" and out.count(True) >= _OUT_OF:
+            changed.append(_changed(known, "bad", values[-1], at))
+    return tuple(changed)
+
+
+def _is_out(value: float, known: Mapping[str, Any]) -> bool | None:
+    if math.isnan(value):
+        return None
+    bound = known["low"] if known["signal"] in _DOWN_IS_BAD else known["high"]
+    if bound is None:
+        return None
+    return value < float(bound) if known["signal"] in _DOWN_IS_BAD else value > float(bound)
+
+
+def _changed(known: Mapping[str, Any], state: str, value: float, at: datetime) -> dict[str, Any]:
+    word = "back in its old range" if state == "returned" else "out of its old range again"
+    shown = None if math.isnan(value) else value
+    reading = "no reading" if shown is None else f"{shown:.4g}"
+    return {
+        **known,
+        "state": state,
+        "value": shown,
+        "at": format_at(at),
+        "reason": f"{known['series']} is {word} at {reading} for {_LAST} samples",
+    }

@@ -1,0 +1,350 @@
+"""Folds records into a State, one small function per kind.
+
+The table at the end is the whole story. A kind that is not in it changes
+nothing but the count of unknown kinds: a newer version wrote it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from holdfast.incident.lifecycle import (
+    Phase,
+    StepStatus,
+    Trigger,
+    next_phase,
+    next_step_status,
+)
+from holdfast.incident.records import Kind, Record
+from holdfast.incident.state import Plan, State, Step
+from holdfast.kernel.clock import format_at, parse_at
+
+
+def fold(records: Iterable[Record], incident_id: str) -> State:
+    """Fold all records of one incident."""
+    state = State(incident_id=incident_id)
+    for record in records:
+        state = evolve(state, record)
+    return state
+
+
+def evolve(state: State, record: Record) -> State:
+    """Fold one record. Raises IllegalTransitionError when it can't follow what came before."""
+    handler = _HANDLERS.get(record.kind)
+    if handler is None:
+        return replace(state, seq=record.seq, unknown_kinds=state.unknown_kinds + 1)
+    return replace(handler(state, record), seq=record.seq)
+
+
+def _opened(state: State, record: Record) -> State:
+    data = record.data
+    return replace(
+        state,
+        title=data["title"],
+        severity=data["severity"],
+        mode=data["mode"],
+        services=tuple(data["services"]),
+        regions=tuple(data["regions"]),
+        opened_at=record.at,
+        started_at=parse_at(data["started_at"]),
+        opened_by=data["opened_by"],
+        signals={signal["series"]: signal for signal in data["signals"]},
+        baselines=data["baselines"],
+        owner="holdfast",
+    )
+
+
+def _signal(state: State, record: Record) -> State:
+    signal = record.data["signal"]
+    baselines = {**record.data.get("baselines", {}), **state.baselines}
+    return replace(state, signals={**state.signals, signal["series"]: signal}, baselines=baselines)
+
+
+def _checks(state: State, record: Record) -> State:
+    data = record.data
+    phase = state.phase
+    if data.get("purpose") == "diagnosis":
+        phase = next_phase(phase, Trigger.CHECKS_STARTED)
+    return replace(
+        state,
+        phase=phase,
+        checks={**state.checks, **data["results"]},
+        checks_seq=record.seq,
+        symptom=data.get("symptom", state.symptom),
+    )
+
+
+def _classified(state: State, record: Record) -> State:
+    return replace(
+        state,
+        incident_type=record.data["incident_type"],
+        severity=record.data.get("severity", state.severity),
+        title=record.data.get("title", state.title),
+    )
+
+
+def _ranked(state: State, record: Record) -> State:
+    data = record.data
+    return replace(
+        state,
+        hypotheses=tuple(data["hypotheses"]),
+        evidence=tuple(data["evidence"]),
+        missing_context=tuple(data["missing_context"]),
+        diagnosis_seq=record.seq,
+    )
+
+
+def _planned(state: State, record: Record) -> State:
+    data = record.data
+    if data["runbook"] is None:
+        return replace(state, plan_considered=data)
+    plan = Plan(
+        runbook=data["runbook"],
+        version=data["version"],
+        title=data["title"],
+        mode=data["mode"],
+        steps=tuple(data["steps"]),
+        seq=record.seq,
+    )
+    phase = next_phase(state.phase, Trigger.PLAN_CHOSEN)
+    return replace(state, phase=phase, plan=plan, plan_considered=data)
+
+
+def _proposed(state: State, record: Record) -> State:
+    data = record.data
+    step = Step(
+        step_id=data["step_id"],
+        attempt=data["attempt"],
+        action=data["action"],
+        target=data["target"],
+        params=data["params"],
+        status=StepStatus.PROPOSED,
+        impact=data["impact"],
+        hash=data["hash"],
+        plan_index=data.get("plan_index"),
+        by=record.actor.as_data(),
+        because=data.get("because"),
+        criteria=tuple(data["criteria"]),
+        timeout_s=data["timeout_s"],
+        undo=data.get("undo"),
+        proposed_seq=record.seq,
+        proposed_at=record.at,
+        cooldown_s=data.get("cooldown_s", 0.0),
+        when=tuple(data.get("when", ())),
+        variables=data.get("variables", {}),
+    )
+    kept = tuple(s for s in state.steps if s.step_id != step.step_id)
+    return replace(state, steps=(*kept, step))
+
+
+def _blocked(state: State, record: Record) -> State:
+    return _step(state, record, StepStatus.BLOCKED, verdict=record.data["verdict"])
+
+
+def _skipped(state: State, record: Record) -> State:
+    return _step(state, record, StepStatus.SKIPPED)
+
+
+def _approval_requested(state: State, record: Record) -> State:
+    return _step(
+        state,
+        record,
+        StepStatus.AWAITING_APPROVAL,
+        verdict=record.data["verdict"],
+        approval_expires_at=parse_at(record.data["expires_at"]),
+    )
+
+
+def _approval_granted(state: State, record: Record) -> State:
+    approval = {
+        "by": record.actor.id,
+        "hash": record.data["hash"],
+        "because": record.data["because"],
+        "seq": record.seq,
+    }
+    return _change_step(state, record.data["step_id"], approval=approval)
+
+
+def _approval_ended(state: State, record: Record) -> State:
+    return _step(state, record, StepStatus.BLOCKED, verdict=record.data["verdict"])
+
+
+def _intended(state: State, record: Record) -> State:
+    data = record.data
+    after = _step(
+        state,
+        record,
+        StepStatus.INTENDED,
+        attempt=data["attempt"],
+        idempotency_key=data["idempotency_key"],
+        fence=data["fence"],
+        pre_image=data["pre_image"],
+        intended_at=record.at,
+        verdict=data["verdict"],
+        intended_seq=record.seq,
+    )
+    return replace(after, phase=next_phase(state.phase, Trigger.STEP_INTENDED))
+
+
+def _finished(state: State, record: Record) -> State:
+    return _outcome(state, record, record.data["outcome"])
+
+
+def _in_doubt(state: State, record: Record) -> State:
+    step = state.step(record.data["step_id"])
+    doubts = (step.doubts if step else 0) + 1
+    if step is not None and step.status is StepStatus.IN_DOUBT:
+        return _change_step(state, step.step_id, doubts=doubts)
+    return _step(state, record, StepStatus.IN_DOUBT, doubts=doubts)
+
+
+def _settled(state: State, record: Record) -> State:
+    outcome = "succeeded" if record.data["happened"] else "failed"
+    return _outcome(state, record, outcome)
+
+
+def _outcome(state: State, record: Record, outcome: str) -> State:
+    status = StepStatus.SUCCEEDED if outcome == "succeeded" else StepStatus.FAILED
+    trigger = Trigger.STEP_SETTLED if outcome == "succeeded" else Trigger.STEP_FAILED
+    ended_at = parse_at(record.data["ended_at"]) if "ended_at" in record.data else record.at
+    after = _step(state, record, status, outcome=record.data, ended_at=ended_at)
+    return replace(after, phase=next_phase(state.phase, trigger))
+
+
+def _verified(state: State, record: Record) -> State:
+    data = record.data
+    met = data["status"] == "met"
+    status = StepStatus.VERIFIED if met else StepStatus.UNVERIFIED
+    after = _step(state, record, status, verification=data)
+    if met and data.get("more_to_do"):
+        return replace(after, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
+    return after
+
+
+def _held(state: State, record: Record) -> State:
+    held = {"why": record.data["why"], "since": format_at(record.at), "seq": record.seq}
+    return replace(state, held=held)
+
+
+def _resumed(state: State, record: Record) -> State:
+    return replace(state, held=None, resumed_at=record.at)
+
+
+def _escalated(state: State, record: Record) -> State:
+    return replace(state, escalated={**record.data, "at": format_at(record.at)})
+
+
+def _paged(state: State, record: Record) -> State:
+    delivered = any(d["delivered"] for d in record.data["deliveries"])
+    return replace(
+        state,
+        paged=(*state.paged, {**record.data, "at": format_at(record.at)}),
+        pages=state.pages + int(delivered),
+    )
+
+
+def _acknowledged(state: State, record: Record) -> State:
+    by = {"by": record.actor.id, "at": format_at(record.at)}
+    return replace(state, acknowledged=by, owner=record.actor.id)
+
+
+def _packet(state: State, record: Record) -> State:
+    return replace(state, packet={"seq": record.seq, "digest": record.data["digest"]})
+
+
+def _note(state: State, record: Record) -> State:
+    return replace(
+        state, notes=(*state.notes, {"by": record.actor.id, "text": record.data["text"]})
+    )
+
+
+def _labelled(state: State, record: Record) -> State:
+    return replace(state, label={**record.data, "by": record.actor.id})
+
+
+def _resolved(state: State, record: Record) -> State:
+    phase = next_phase(state.phase, Trigger.RECOVERED)
+    return replace(state, phase=phase, resolved_at=record.at, ending=record.data["why"])
+
+
+def _dismissed(state: State, record: Record) -> State:
+    phase = next_phase(state.phase, Trigger.DISMISS)
+    return replace(state, phase=phase, ending=record.data["why"], held=None)
+
+
+def _merged(state: State, record: Record) -> State:
+    phase = next_phase(state.phase, Trigger.MERGE)
+    into = record.data["into"]
+    return replace(state, phase=phase, merged_into=into, ending=record.data["why"], held=None)
+
+
+def _closed(state: State, record: Record) -> State:
+    return replace(state, phase=next_phase(state.phase, Trigger.CLOSE), ending=record.data["why"])
+
+
+def _reopened(state: State, _record: Record) -> State:
+    return replace(state, phase=next_phase(state.phase, Trigger.REOPEN), resolved_at=None)
+
+
+def _unchanged(state: State, _record: Record) -> State:
+    return state
+
+
+def _step(state: State, record: Record, status: StepStatus, **changes: object) -> State:
+    step_id = record.data["step_id"]
+    step = state.step(step_id)
+    if step is None:
+        return state
+    after = status if status is step.status else next_step_status(step.status, status)
+    return _change_step(state, step_id, status=after, **changes)
+
+
+def _change_step(state: State, step_id: str, **changes: Any) -> State:  # noqa: ANN401
+    steps = tuple(
+        replace(step, **changes) if step.step_id == step_id else step for step in state.steps
+    )
+    return replace(state, steps=steps)
+
+
+_HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
+    Kind.INCIDENT_OPENED: _opened,
+    Kind.SIGNAL_ATTACHED: _signal,
+    Kind.CHECKS_RECORDED: _checks,
+    Kind.CLASSIFIED: _classified,
+    Kind.HYPOTHESES_RANKED: _ranked,
+    Kind.PLAN_CHOSEN: _planned,
+    Kind.DIRECTIVE_RECEIVED: _unchanged,
+    Kind.STEP_PROPOSED: _proposed,
+    Kind.STEP_BLOCKED: _blocked,
+    Kind.STEP_SKIPPED: _skipped,
+    Kind.APPROVAL_REQUESTED: _approval_requested,
+    Kind.APPROVAL_GRANTED: _approval_granted,
+    Kind.APPROVAL_DENIED: _approval_ended,
+    Kind.APPROVAL_EXPIRED: _approval_ended,
+    Kind.STEP_INTENDED: _intended,
+    Kind.STEP_FINISHED: _finished,
+    Kind.STEP_IN_DOUBT: _in_doubt,
+    Kind.STEP_RECONCILED: _finished,
+    Kind.STEP_SETTLED: _settled,
+    Kind.LATE_REPORT: _unchanged,
+    Kind.MANUAL_ACTION_REPORTED: _unchanged,
+    Kind.VERIFICATION_RECORDED: _verified,
+    Kind.HELD: _held,
+    Kind.RESUMED: _resumed,
+    Kind.TAKEOVER_PACKET_ISSUED: _packet,
+    Kind.ESCALATED: _escalated,
+    Kind.PAGED: _paged,
+    Kind.ACKNOWLEDGED: _acknowledged,
+    Kind.NOTE: _note,
+    Kind.LABELLED: _labelled,
+    Kind.MERGED: _merged,
+    Kind.DISMISSED: _dismissed,
+    Kind.RESOLVED: _resolved,
+    Kind.REOPENED: _reopened,
+    Kind.CLOSED: _closed,
+}
+
+
+def is_live(state: State) -> bool:
+    """Say whether new signals may still attach to this incident."""
+    return not state.ended or state.phase is Phase.REOPENED

@@ -1,0 +1,145 @@
+"""An incident as it stands: the fold over its records.
+
+Nothing else holds an account of an incident. Whatever a surface shows, and
+whatever decide() looks at, is derived from this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from holdfast.incident.lifecycle import ENDED, Phase, StepStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: what was to be done, what became of it, and why."""
+
+    step_id: str
+    attempt: int
+    action: str
+    target: str
+    params: Mapping[str, Any]
+    status: StepStatus
+    impact: str
+    hash: str
+    plan_index: int | None = None
+    by: Mapping[str, Any] = field(default_factory=dict)
+    because: str | None = None
+    criteria: tuple[str, ...] = ()
+    timeout_s: float = 30.0
+    undo: str | None = None
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    fence: int | None = None
+    pre_image: Mapping[str, Any] = field(default_factory=dict)
+    intended_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
+    approval: Mapping[str, Any] | None = None
+    approval_expires_at: datetime | None = None
+    doubts: int = 0
+    proposed_seq: int = 0
+    proposed_at: datetime | None = None
+    cooldown_s: float = 0.0
+    when: tuple[str, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    intended_seq: int | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Say whether the target is still reserved by this step."""
+        return self.status in {StepStatus.INTENDED, StepStatus.IN_DOUBT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The chosen runbook with its rendered steps."""
+
+    runbook: str
+    version: str
+    title: str
+    mode: str | None
+    steps: tuple[Mapping[str, Any], ...]
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that the records of one incident say."""
+
+    incident_id: str
+    seq: int = 0
+    phase: Phase = Phase.OPEN
+    title: str = ""
+    severity: str = "warning"
+    mode: str = "observe"
+    owner: str | None = None
+    services: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    opened_at: datetime | None = None
+    started_at: datetime | None = None
+    resolved_at: datetime | None = None
+    resumed_at: datetime | None = None
+    opened_by: str = ""
+    signals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    checks_seq: int | None = None
+    symptom: Mapping[str, Any] | None = None
+    incident_type: str | None = None
+    hypotheses: tuple[Mapping[str, Any], ...] = ()
+    evidence: tuple[Mapping[str, Any], ...] = ()
+    missing_context: tuple[str, ...] = ()
+    diagnosis_seq: int | None = None
+    plan: Plan | None = None
+    plan_considered: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    held: Mapping[str, Any] | None = None
+    escalated: Mapping[str, Any] | None = None
+    acknowledged: Mapping[str, Any] | None = None
+    paged: tuple[Mapping[str, Any], ...] = ()
+    pages: int = 0
+    packet: Mapping[str, Any] | None = None
+    notes: tuple[Mapping[str, Any], ...] = ()
+    label: Mapping[str, Any] | None = None
+    ending: str | None = None
+    merged_into: str | None = None
+    unknown_kinds: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Say whether nothing more will be done here by itself."""
+        return self.phase in ENDED
+
+    @property
+    def last_step(self) -> Step | None:
+        return self.steps[-1] if self.steps else None
+
+    @property
+    def unsettled(self) -> tuple[Step, ...]:
+        """List the steps whose effect is not known yet."""
+        return tuple(step for step in self.steps if step.unsettled)
+
+    @property
+    def root(self) -> Mapping[str, Any] | None:
+        """Give the first hypothesis, if any."""
+        return self.hypotheses[0] if self.hypotheses else None
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """Name what a person has to give before this incident goes on."""
+        waits = []
+        if any(step.status is StepStatus.AWAITING_APPROVAL for step in self.steps):
+            waits.append("approval")
+        if any(step.status is StepStatus.IN_DOUBT for step in self.steps) and self.held:
+            waits.append("settlement")
+        if self.held and not waits:
+            waits.append("directive")
+        return tuple(waits)
+
+    def step(self, step_id: str) -> Step | None:
+        """Find a step by its id; None where there is none."""
+        return next((step for step in self.steps if step.step_id == step_id), None)

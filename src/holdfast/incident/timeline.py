@@ -1,0 +1,201 @@
+"""One line per record, in the words of the reasons that were recorded.
+
+A tired engineer reads this first. Nothing is concluded here: a line only says
+what its record holds, and what a log or a person put into it can neither break
+the line nor steer a terminal.
+"""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.incident.records import Kind, Record
+
+_LONG = 600
+
+
+def line(record: Record) -> str:
+    """Say one record in one line."""
+    write = _LINES.get(record.kind)
+    if write is None:
+        return f"a record of kind {record.kind!r}, which this version does not know, is kept"
+    text = write(record.data)
+    who = record.actor.id
+    by = "" if record.actor.kind.value == "system" else f"{who}: "
+    return _cut(one_line(by + text))
+
+
+def one_line(text: str) -> str:
+    """Give `text` without line breaks, control characters and invisible marks (such as those
+    that turn the direction of writing); runs of white space become one space.
+    """
+    shown = ("" if unicodedata.category(c) == "Cf" else c if c.isprintable() else " " for c in text)
+    return " ".join("".join(shown).split())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+
+
+def _reasons(data: Mapping[str, Any], *, only_bad: bool = False) -> str:
+    chosen = [r for r in data.get("reasons", ()) if not (only_bad and r["ok"])]
+    return "; ".join(_reason(reason) for reason in chosen)
+
+
+def _reason(reason: Mapping[str, Any]) -> str:
+    facts = [
+        f"{name} {reason[name]}" for name in ("reading", "threshold", "source") if reason.get(name)
+    ]
+    return f"{reason['text']} ({', '.join(facts)})" if facts else str(reason["text"])
+
+
+def _opened(data: Mapping[str, Any]) -> str:
+    return f"opened ({data['severity']}): {data['title']}. Why: {data['why']}"
+
+
+def _signal(data: Mapping[str, Any]) -> str:
+    signal = data["signal"]
+    if signal["state"] == "returned":
+        return f"recovery evidence: {signal['reason']}"
+    return f"also seen: {signal['reason']}"
+
+
+def _checks(data: Mapping[str, Any]) -> str:
+    results = data["results"]
+    told = "; ".join(f"{name} {r['status']}: {r['summary']}" for name, r in results.items())
+    return f"{len(results)} checks: {told}"
+
+
+def _classified(data: Mapping[str, Any]) -> str:
+    return f"classified as {data['incident_type']}: {_reasons(data)}"
+
+
+def _ranked(data: Mapping[str, Any]) -> str:
+    found = data["hypotheses"]
+    if not found:
+        return "no hypothesis: the evidence names no possible cause"
+    first = found[0]
+    where = f" in {first['region']}" if first["region"] else ""
+    rest = [f"{h['entity']} ({h['mechanism']}, score {h['score']})" for h in found[1:3]]
+    against = f", against it {', '.join(first['contradicts'])}" if first["contradicts"] else ""
+    others = f". Behind it: {', '.join(rest)}" if rest else ""
+    return (
+        f"most likely {first['entity']}{where}: {first['mechanism']}, {first['confidence']} "
+        f"(score {first['score']}, margin {first['margin']}): {first['text']} "
+        f"[for it {', '.join(first['supports'])}{against}]{others}"
+    )
+
+
+def _plan(data: Mapping[str, Any]) -> str:
+    if data["runbook"] is None:
+        return f"no plan: {data['why']}"
+    mode = f" in mode {data['mode']}" if data["mode"] else ""
+    which = f"runbook {data['runbook']} ({data['version']}){mode}, {len(data['steps'])} steps"
+    return f"plan: {which}. Why: {data['why']}"
+
+
+def _proposed(data: Mapping[str, Any]) -> str:
+    because = f", because: {data['because']}" if data.get("because") else ""
+    tries = f" (attempt {data['attempt']})" if data["attempt"] > 1 else ""
+    return f"{data['step_id']} proposed{tries}: {data['action']} on {data['target']}{because}"
+
+
+def _blocked(data: Mapping[str, Any]) -> str:
+    return f"{data['step_id']} refused: {_reasons(data['verdict'], only_bad=True)}"
+
+
+def _approval_requested(data: Mapping[str, Any]) -> str:
+    return f"{data['step_id']} waits for approval until {data['expires_at']}: {data['why']}"
+
+
+def _approval(data: Mapping[str, Any]) -> str:
+    return f"{data['step_id']} approved: {data['because']}"
+
+
+def _intended(data: Mapping[str, Any]) -> str:
+    reasons = [r for r in data["verdict"]["reasons"] if r["ok"]]
+    grounds = "; ".join(_reason(reason) for reason in reasons)
+    criteria = " and ".join(data["criteria"])
+    return (
+        f"{data['step_id']} intended: {data['action']} on {data['target']} (key "
+        f"{data['idempotency_key']}, fence {data['fence']}); recovered means: {criteria}. "
+        f"The guard allows it: {grounds}"
+    )
+
+
+def _finished(data: Mapping[str, Any]) -> str:
+    return f"{data['step_id']} {data['outcome']}: {data['summary']}"
+
+
+def _in_doubt(data: Mapping[str, Any]) -> str:
+    return f"{data['step_id']} is in doubt: {data['why']}"
+
+
+def _reconciled(data: Mapping[str, Any]) -> str:
+    seen = data.get("evidence") or data.get("summary")
+    return f"{data['step_id']} reconciled as {data['outcome']}: {data['how']} ({seen})"
+
+
+def _settled(data: Mapping[str, Any]) -> str:
+    said = "happened" if data["happened"] else "did not happen"
+    return f"{data['step_id']} settled, it {said}: {data['evidence']}"
+
+
+def _manual(data: Mapping[str, Any]) -> str:
+    return f"did {data['action']} on {data['target']} by hand, because: {data['because']}"
+
+
+def _verification(data: Mapping[str, Any]) -> str:
+    return f"{data['step_id']} verification {data['status']}: {_reasons(data)}"
+
+
+def _paged(data: Mapping[str, Any]) -> str:
+    to = data.get("to") or {}
+    sent = ", ".join(
+        f"{d['channel']} {'delivered' if d['delivered'] else 'FAILED: ' + d['detail']}"
+        for d in data["deliveries"]
+    )
+    return f"paged {to.get('name') or to.get('id')} (level {data['level']}) by {sent or 'nothing'}"
+
+
+def _why(prefix: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda data: f"{prefix}: {data['why']}"
+
+
+_LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    Kind.INCIDENT_OPENED: _opened,
+    Kind.SIGNAL_ATTACHED: _signal,
+    Kind.CHECKS_RECORDED: _checks,
+    Kind.CLASSIFIED: _classified,
+    Kind.HYPOTHESES_RANKED: _ranked,
+    Kind.PLAN_CHOSEN: _plan,
+    Kind.DIRECTIVE_RECEIVED: lambda d: f"directs {d['action']} on {d['target']}: {d['because']}",
+    Kind.STEP_PROPOSED: _proposed,
+    Kind.STEP_BLOCKED: _blocked,
+    Kind.STEP_SKIPPED: lambda d: f"{d['step_id']} skipped",
+    Kind.APPROVAL_REQUESTED: _approval_requested,
+    Kind.APPROVAL_GRANTED: _approval,
+    Kind.APPROVAL_DENIED: _blocked,
+    Kind.APPROVAL_EXPIRED: _blocked,
+    Kind.STEP_INTENDED: _intended,
+    Kind.STEP_FINISHED: _finished,
+    Kind.STEP_IN_DOUBT: _in_doubt,
+    Kind.STEP_RECONCILED: _reconciled,
+    Kind.STEP_SETTLED: _settled,
+    Kind.LATE_REPORT: lambda d: f"a late report, kept as evidence only: {d.get('summary')}",
+    Kind.MANUAL_ACTION_REPORTED: _manual,
+    Kind.VERIFICATION_RECORDED: _verification,
+    Kind.HELD: _why("HELD"),
+    Kind.RESUMED: _why("resumed"),
+    Kind.TAKEOVER_PACKET_ISSUED: lambda d: f"takeover packet issued (sha256 {d['digest'][:12]})",
+    Kind.ESCALATED: lambda d: f"escalated to level {d['level']}: {d['why']}",
+    Kind.PAGED: _paged,
+    Kind.ACKNOWLEDGED: lambda _: "acknowledged",
+    Kind.NOTE: lambda d: d["text"],
+    Kind.LABELLED: lambda d: f"labelled {d['label']}: {d.get('because') or 'no reason given'}",
+    Kind.MERGED: lambda d: f"merged into {d['into']}: {d['why']}",
+    Kind.DISMISSED: _why("dismissed"),
+    Kind.RESOLVED: _why("RESOLVED"),
+    Kind.REOPENED: _why("reopened"),
+    Kind.CLOSED: _why("closed"),
+}

@@ -1,0 +1,152 @@
+"""The service catalogue: what exists, what depends on what, who is responsible.
+
+Nouns only; the file `services.yaml` is read and checked in `app`. An instance
+is one service in one region, written `service@region`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+GOLDEN_SIGNALS = ("errors", "latency", "traffic", "saturation")
+UP = "up"
+NO_REGION = "global"
+
+
+class SignalKey(NamedTuple):
+    """Names one series: a signal of a service in a region."""
+
+    service: str
+    region: str
+    signal: str
+
+    def __str__(self) -> str:
+        return f"{self.signal} of {self.service} in {self.region}"
+
+
+class SignalForm(StrEnum):
+    """How a signal is read from a scrape."""
+
+    GAUGE = "gauge"
+    RATE = "rate"
+    RATIO = "ratio"
+    MEAN = "mean"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalSpec:
+    """How to read one signal. `metrics` holds one name (two for a ratio), maybe with a filter."""
+
+    form: SignalForm
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A declared limit of a signal. Exactly one of the three bounds is set."""
+
+    signal: str
+    above: float | None = None
+    below: float | None = None
+    growth_per_minute_above: float | None = None
+    for_samples: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Whom to page, and how (`console`, `webhook`)."""
+
+    id: str
+    name: str
+    role: str = ""
+    page: tuple[str, ...] = ("console",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One entry of the catalogue."""
+
+    name: str
+    depends_on: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    on_call: str | None = None
+    regions: tuple[str, ...] = (NO_REGION,)
+    mode: str | None = None
+    repository: str | None = None
+    runbooks: tuple[str, ...] = ()
+    scrape: Mapping[str, str] = field(default_factory=dict)
+    health: Mapping[str, str] = field(default_factory=dict)
+    signals: Mapping[str, SignalSpec] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    control: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def series(self) -> tuple[SignalKey, ...]:
+        """List the series of this service: its signals and `up`, in each scraped region."""
+        return tuple(
+            SignalKey(self.name, region, signal)
+            for region in self.scrape
+            for signal in (*self.signals, UP)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All services by name, in the order of the file, and the contacts."""
+
+    services: Mapping[str, Service]
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+
+    def series(self) -> tuple[SignalKey, ...]:
+        """List every series, in a stable order."""
+        return tuple(key for service in self.services.values() for key in service.series())
+
+    def dependencies(self, name: str) -> tuple[str, ...]:
+        """List what `name` depends on, nearest first, each once."""
+        return _walk(name, lambda n: self.services[n].depends_on if n in self.services else ())
+
+    def dependents(self, name: str) -> tuple[str, ...]:
+        """List what depends on `name`, nearest first, each once."""
+        return _walk(name, self._direct_dependents)
+
+    def group_of(self, name: str) -> tuple[str, ...]:
+        """List the services that `name` is connected with in any direction, itself included."""
+        near = _walk(name, lambda n: (*self._direct_dependencies(n), *self._direct_dependents(n)))
+        return tuple(sorted({name, *near}))
+
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Split the catalogue into its connected groups."""
+        return tuple(sorted({self.group_of(name) for name in self.services}))
+
+    def _direct_dependencies(self, name: str) -> tuple[str, ...]:
+        return tuple(n for n in self.services[name].depends_on if n in self.services)
+
+    def _direct_dependents(self, name: str) -> tuple[str, ...]:
+        return tuple(s.name for s in self.services.values() if name in s.depends_on)
+
+
+def _walk(start: str, step: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    seen: dict[str, None] = {}
+    queue: list[str] = list(step(start))
+    while queue:
+        name = queue.pop(0)
+        if name != start and name not in seen:
+            seen[name] = None
+            queue.extend(step(name))
+    return tuple(seen)
+
+
+def instance_name(service: str, region: str) -> str:
+    """Write an instance: `service@region`, or the service alone where there is one place only."""
+    return service if region == NO_REGION else f"{service}@{region}"
+
+
+def split_instance(target: str) -> tuple[str, str | None]:
+    """Split `service@region` into its parts; the region is None where the target names none."""
+    service, _, region = target.partition("@")
+    return service, region or None
+
+
+def regions_of(services: Iterable[Service]) -> tuple[str, ...]:
+    """List every region of these services once, sorted."""
+    return tuple(sorted({region for service in services for region in service.regions}))

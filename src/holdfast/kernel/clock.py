@@ -1,0 +1,78 @@
+"""The one place that reads time.
+
+Everything else is given a Clock, or a `now`. That is what lets a test jump an
+hour without waiting and lets a decision be replayed with the same answer.
+"""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is, and a way to wait that a test can cut short."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware and in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump; only differences mean something."""
+        ...
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Wait until `event` is set or `timeout_s` seconds have passed; say which (True: set)."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        return event.wait(timeout_s)
+
+
+class ManualClock:
+    """A clock that stands still until a test jumps it; waiting is a jump."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start
+        self._monotonic = 0.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        if event.is_set():
+            return True
+        self.jump(timedelta(seconds=max(timeout_s, 0.0)))
+        return event.is_set()
+
+    def jump(self, by: timedelta) -> None:
+        """Move both clocks on by `by`."""
+        self._now += by
+        self._monotonic += by.total_seconds()
+
+
+def format_at(at: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC with microseconds, so that text sorts as time."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_at(text: str) -> datetime:
+    """Read a moment written in ISO 8601; one without a zone is taken as UTC.
+
+    Raises ValueError for anything else.
+    """
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

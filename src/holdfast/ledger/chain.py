@@ -1,0 +1,134 @@
+"""The hash chain: what makes a change to a written record show.
+
+`hash = sha256(prev_hash || body)`, over the exact bytes that are stored. The
+first record of a chain follows 32 zero bytes. Heads are not signed yet: someone
+who can rewrite a whole chain in the database can still hide that.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.kernel.canonical import canonical_json
+
+GENESIS = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One stored record: the exact body bytes and the hash that was stored with them."""
+
+    incident_id: str
+    seq: int
+    body: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainVerdict:
+    """Whether a chain is whole; if not, the first bad record and what is wrong with it."""
+
+    incident_id: str
+    ok: bool
+    records: int
+    head: bytes
+    first_bad_seq: int | None = None
+    problem: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "incident_id": self.incident_id,
+            "ok": self.ok,
+            "records": self.records,
+            "head_hash": self.head.hex(),
+            "first_bad_seq": self.first_bad_seq,
+            "problem": self.problem,
+            "signed_up_to_seq": None,
+        }
+
+
+def link_hash(prev: bytes, body: bytes) -> bytes:
+    """Hash one body onto the chain (32 bytes in, 32 bytes out)."""
+    return hashlib.sha256(prev + body).digest()
+
+
+def verify_chain(
+    incident_id: str, links: Iterable[Link], head: bytes | None = None
+) -> ChainVerdict:
+    """Check a chain from its first record on; `head` is where the store says that it ends."""
+    prev, count = GENESIS, 0
+    for link in links:
+        problem = _problem(incident_id, link, prev, count + 1)
+        if problem:
+            return ChainVerdict(
+                incident_id=incident_id,
+                ok=False,
+                records=count,
+                head=prev,
+                first_bad_seq=count + 1,
+                problem=problem,
+            )
+        prev, count = link.hash, count + 1
+    if head is not None and head != prev:
+        return ChainVerdict(
+            incident_id=incident_id,
+            ok=False,
+            records=count,
+            head=prev,
+            first_bad_seq=count + 1,
+            problem=(
+                f"the chain ends at record {count}, the store's head is another one: "
+                "records are missing"
+            ),
+        )
+    return ChainVerdict(
+        incident_id=incident_id,
+        ok=count > 0,
+        records=count,
+        head=prev,
+        problem=None if count else "there is no record",
+    )
+
+
+def _problem(incident_id: str, link: Link, prev: bytes, expected_seq: int) -> str | None:
+    if link.seq != expected_seq:
+        return f"record {expected_seq} is missing; the next one found is {link.seq}"
+    if link_hash(prev, link.body) != link.hash:
+        return f"record {link.seq} does not match its hash: it was changed after it was written"
+    try:
+        body = json.loads(link.body)
+    except ValueError:
+        return f"record {link.seq} is not JSON"
+    if not isinstance(body, dict):
+        return f"record {link.seq} is not a JSON object"
+    if body.get("incident_id") != incident_id or body.get("seq") != link.seq:
+        return (
+            f"record {link.seq} belongs elsewhere: its body says "
+            f"{body.get('incident_id')!r} number {body.get('seq')!r}"
+        )
+    return None
+
+
+def export_line(link: Link, prev: bytes) -> bytes:
+    """Write one line of an export: the body is kept as text, so that its bytes survive."""
+    return canonical_json(
+        {
+            "incident_id": link.incident_id,
+            "seq": link.seq,
+            "prev_hash": prev.hex(),
+            "hash": link.hash.hex(),
+            "body": json.loads(link.body),
+        }
+    )
+
+
+def link_from_export(line: Mapping[str, Any]) -> Link:
+    """Read one line of an export back. Canonical JSON makes the same bytes again."""
+    return Link(
+        incident_id=line["incident_id"],
+        seq=line["seq"],
+        body=canonical_json(line["body"]),
+        hash=bytes.fromhex(line["hash"]),
+    )

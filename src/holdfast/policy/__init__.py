@@ -1,0 +1,58 @@
+"""May this step run now? One guard for the loop, people and agents, with every reason.
+
+Rule: what can't be known is refused, one refusing fact is enough, and nothing a runbook, a
+directive or an agent says widens what it may do. Limits can be changed but never switched off.
+"""
+
+from holdfast.policy.guard import RULES, Verdict, evaluate
+from holdfast.policy.limits import Limits
+from holdfast.policy.modes import (
+    Grant,
+    Mode,
+    ModeInput,
+    ModeVerdict,
+    effective_mode,
+    read_mode,
+)
+from holdfast.policy.question import (
+    Approval,
+    Freeze,
+    GuardInput,
+    Hold,
+    Impact,
+    Origin,
+    PastAction,
+    freeze_applies,
+)
+from holdfast.policy.rules import Decision, Ground
+from holdfast.policy.scopes import Principal, Scope, TokenKind, authorize, grantable
+from holdfast.policy.step_hash import step_hash
+
+__all__ = [
+    "RULES",
+    "Approval",
+    "Decision",
+    "Freeze",
+    "Grant",
+    "Ground",
+    "GuardInput",
+    "Hold",
+    "Impact",
+    "Limits",
+    "Mode",
+    "ModeInput",
+    "ModeVerdict",
+    "Origin",
+    "PastAction",
+    "Principal",
+    "Scope",
+    "TokenKind",
+    "Verdict",
+    "authorize",
+    "effective_mode",
+    "evaluate",
+    "freeze_applies",
+    "grantable",
+    "read_mode",
+    "step_hash",
+]

@@ -1,0 +1,109 @@
+"""How much Holdfast may do by itself: the lowest of what everyone concerned allows.
+
+A runbook, a service or a person on an incident can only lower the mode. Autonomy is granted by a
+person, for one runbook on one service; without that grant the most is `supervised`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from holdfast.kernel import BadInputError, Reason
+
+RULE = "mode"
+
+
+class Mode(StrEnum):
+    """The four modes, in the order of what they allow."""
+
+    OBSERVE = "observe"
+    GUIDED = "guided"
+    SUPERVISED = "supervised"
+    AUTONOMOUS = "autonomous"
+
+    @property
+    def rank(self) -> int:
+        return list(Mode).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A person's word that a runbook may run by itself on a service."""
+
+    runbook: str
+    service: str
+    granted_by: str
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeInput:
+    """What everyone concerned allows; None where someone says nothing."""
+
+    installation: Mode | str
+    service_name: str
+    service: Mode | str | None = None
+    runbook: Mode | str | None = None
+    incident: Mode | str | None = None
+    runbook_name: str | None = None
+    grant: Grant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeVerdict:
+    """The mode that holds, and who said what."""
+
+    mode: Mode
+    reasons: tuple[Reason, ...]
+
+
+def effective_mode(question: ModeInput) -> ModeVerdict:
+    """Take the lowest mode; the reason that is not ok is the one that lowered it."""
+    said = list(_said(question))
+    lowest = min((mode for mode, _, _ in said), key=lambda mode: mode.rank)
+    reasons = tuple(
+        Reason(
+            rule=RULE,
+            ok=mode.rank > lowest.rank or lowest is Mode.AUTONOMOUS,
+            text=text,
+            reading=mode.value,
+            source=source,
+        )
+        for mode, text, source in said
+    )
+    return ModeVerdict(mode=lowest, reasons=reasons)
+
+
+def read_mode(value: Mode | str, *, source: str) -> Mode:
+    """Read a mode. Raises BadInputError for a word that is none."""
+    try:
+        return Mode(value)
+    except ValueError:
+        known = ", ".join(Mode)
+        raise BadInputError(f"{source}: the mode {value!r} is unknown; choose {known}") from None
+
+
+def _said(question: ModeInput) -> Iterator[tuple[Mode, str, str]]:
+    voices = (
+        ("the installation", question.installation),
+        (f"service {question.service_name}", question.service),
+        (f"runbook {question.runbook_name}", question.runbook),
+        ("a person, for this incident,", question.incident),
+    )
+    for who, value in voices:
+        if value is not None:
+            mode = read_mode(value, source=who.strip(","))
+            yield mode, f"{who} allows {mode.value}", who.strip(",")
+    yield _granted(question)
+
+
+def _granted(question: ModeInput) -> tuple[Mode, str, str]:
+    grant, name = question.grant, question.runbook_name
+    on = f"runbook {name} on {question.service_name}"
+    if grant is None or name is None:
+        return Mode.SUPERVISED, f"no person granted autonomy to {on}", "autonomy"
+    if (grant.runbook, grant.service) != (name, question.service_name):
+        other = f"runbook {grant.runbook} on {grant.service}"
+        return Mode.SUPERVISED, f"autonomy was granted to {other}, not to {on}", "autonomy"
+    because = f": {grant.because}" if grant.because else ""
+    return Mode.AUTONOMOUS, f"{grant.granted_by} granted autonomy to {on}{because}", "autonomy"

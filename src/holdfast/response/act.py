@@ -1,0 +1,165 @@
+"""What an attempt's end means, and what is done about one that has none.
+
+An intent without an outcome is in doubt: not failed, not retried. It is settled
+by a probe that shows the effect, by a target that remembers the key, or by a
+person. Everything else holds.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.kernel.clock import format_at
+from holdfast.response.commands import Command, Probe, Redo, WakeAt, Write
+from holdfast.response.events import ActionReturned, Probed
+from holdfast.response.holding import hold_and_escalate
+from holdfast.response.ports import ActionOutcome, Effect, Repeatability
+from holdfast.response.world import World
+
+_PROBES_MOST = 3
+
+
+def on_returned(state: State, event: ActionReturned) -> tuple[Command, ...]:
+    """Write the outcome of an attempt, or that there is none."""
+    step = state.step(event.step_id)
+    if step is None:
+        return ()
+    if event.lost is not None:
+        return (_doubt(step, event.lost),)
+    outcome = event.outcome or ActionOutcome(
+        ok=False,
+        effect=Effect.ABSENT,
+        summary=event.unreachable or "the target was not reached",
+        error_category="unreachable",
+    )
+    if not outcome.ok and outcome.effect is Effect.UNKNOWN:
+        return (_doubt(step, outcome.summary),)
+    kind = Kind.STEP_RECONCILED if event.redone else Kind.STEP_FINISHED
+    draft = Draft(kind=kind, cause=step.intended_seq, data=_finished(step, event, outcome))
+    return (Write(drafts=(draft,), settles=(step.idempotency_key or "",)),)
+
+
+def _finished(step: Step, event: ActionReturned, outcome: ActionOutcome) -> dict[str, Any]:
+    data = {
+        "step_id": step.step_id,
+        "outcome": "succeeded" if outcome.ok else "failed",
+        "effect": outcome.effect.value,
+        "action": step.action,
+        "target": step.target,
+        "params": dict(step.params),
+        "attempt": step.attempt,
+        "started_at": format_at(event.started_at),
+        "ended_at": format_at(event.ended_at),
+        "return_code": outcome.return_code,
+        "error_category": outcome.error_category,
+        "summary": outcome.summary,
+        "output": outcome.output,
+        "human_override": None,
+        "idempotency_key": step.idempotency_key,
+        "fence": step.fence,
+        "reversible": step.pre_image.get("reversible"),
+    }
+    if event.redone:
+        data["how"] = "performed again with its own key, which the target remembers"
+    return data
+
+
+def _doubt(step: Step, why: str) -> Write:
+    draft = Draft(
+        kind=Kind.STEP_IN_DOUBT, cause=step.intended_seq, data={"step_id": step.step_id, "why": why}
+    )
+    return Write(drafts=(draft,))
+
+
+def doubts_after_a_death(state: State) -> tuple[Command, ...]:
+    """Mark what a dead worker left behind: an intent without an outcome."""
+    return tuple(
+        _doubt(step, "its worker stopped before it could report an outcome")
+        for step in state.unsettled
+        if step.status is StepStatus.INTENDED
+    )
+
+
+def settle_doubt(state: State, _now: datetime, _world: World) -> tuple[Command, ...]:
+    """Look at the target of the first step in doubt; a held one waits for a person."""
+    step = state.unsettled[0]
+    if step.status is not StepStatus.IN_DOUBT or state.held:
+        return ()
+    return (Probe(step_id=step.step_id),)
+
+
+def on_probed(state: State, event: Probed, now: datetime, world: World) -> tuple[Command, ...]:
+    """Settle what the probe proves; hold on everything that it doesn't."""
+    step = state.step(event.step_id)
+    if step is None or step.status is not StepStatus.IN_DOUBT:
+        return ()
+    match event.result.effect:
+        case Effect.PRESENT:
+            return (_reconciled(step, event, now),)
+        case Effect.ABSENT:
+            return _absent(state, step, event, now, world)
+        case Effect.UNKNOWN:
+            return _cannot_tell(state, step, event, now, world)
+
+
+def _reconciled(step: Step, event: Probed, now: datetime) -> Write:
+    data = {
+        "step_id": step.step_id,
+        "outcome": "succeeded",
+        "effect": Effect.PRESENT.value,
+        "action": step.action,
+        "target": step.target,
+        "attempt": step.attempt,
+        "idempotency_key": step.idempotency_key,
+        "ended_at": format_at(now),
+        "how": "a probe shows that the effect is there",
+        "evidence": event.result.evidence,
+        "reversible": step.pre_image.get("reversible"),
+    }
+    draft = Draft(kind=Kind.STEP_RECONCILED, cause=step.intended_seq, data=data)
+    return Write(drafts=(draft,), settles=(step.idempotency_key or "",))
+
+
+def _absent(
+    state: State, step: Step, event: Probed, now: datetime, world: World
+) -> tuple[Command, ...]:
+    facts = world.actions.get(step.action)
+    kind = facts.repeatability if facts else Repeatability.NONE
+    stop = _why_not_redo(step, event, kind)
+    if stop is None:
+        return (Redo(step_id=step.step_id, timeout_s=step.timeout_s),)
+    return (Write(drafts=hold_and_escalate(state, stop, now, facts=_fact(step, event))),)
+
+
+def _why_not_redo(step: Step, event: Probed, kind: Repeatability) -> str | None:
+    what = (
+        f"{step.action} on {step.target} (step {step.step_id}) is in doubt: {event.result.evidence}"
+    )
+    settle = f"look at {step.target}, then run `holdfast settle` with what you saw"
+    if event.freeze is not None:
+        return f"{what}; it is not repeated during the freeze {event.freeze.why!r}; {settle}"
+    if not kind.may_be_redone:
+        return (
+            f"{what}; a late effect of the first attempt can't be ruled out, so it is not "
+            f"repeated; {settle}"
+        )
+    if step.doubts > _PROBES_MOST:
+        return f"{what}; it was repeated {_PROBES_MOST} times without an answer; {settle}"
+    return None
+
+
+def _cannot_tell(
+    state: State, step: Step, event: Probed, now: datetime, world: World
+) -> tuple[Command, ...]:
+    if step.doubts > _PROBES_MOST:
+        why = (
+            f"{step.action} on {step.target} (step {step.step_id}) is in doubt and its target "
+            f"can't be read: {event.result.evidence}; look at it, then run `holdfast settle`"
+        )
+        return (Write(drafts=hold_and_escalate(state, why, now, facts=_fact(step, event))),)
+    again = WakeAt(at=now + timedelta(seconds=world.timing.probe_pause_s))
+    return (_doubt(step, f"the probe could not tell: {event.result.evidence}"), again)
+
+
+def _fact(step: Step, event: Probed) -> dict[str, Any]:
+    return {"step_id": step.step_id, "probe": event.result.evidence}

@@ -1,0 +1,135 @@
+"""What decide() can ask of the engine: a closed list.
+
+Commands are carried out in order. Only `Intend` leads to an action, and the
+engine performs it between the intent and the outcome and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from holdfast.incident.records import Draft
+from holdfast.kernel.catalogue import Contact, SignalKey
+from holdfast.response.store import Answer, Request, Reservation, Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """Append these records. `settles` frees the targets of these attempts."""
+
+    drafts: tuple[Draft, ...]
+    settles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChecks:
+    """Run all checks in parallel and read the symptom; answer with ChecksDone."""
+
+    services: tuple[str, ...]
+    started_at: datetime
+    series: tuple[SignalKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSymptom:
+    """Read the series that opened the incident afresh; answer with SymptomRead."""
+
+    series: tuple[SignalKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """Read everything that the guard needs for this step; answer with Prepared."""
+
+    step_id: str
+    action: str
+    target: str
+    params: Mapping[str, object]
+    services: tuple[str, ...]
+    started_at: datetime
+    series: tuple[SignalKey, ...]
+    checks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe:
+    """Look at a target that a person acted on by hand; answer with Observed."""
+
+    request: Request
+    action: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intend:
+    """Write the intent with its second look, then perform; answer with ActionReturned."""
+
+    step_id: str
+    draft: Draft
+    reservation: Reservation
+    seen: Seen
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redo:
+    """Perform an attempt in doubt again with its own key, where the target makes that safe."""
+
+    step_id: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Look whether the effect of this attempt is there; answer with Probed."""
+
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSamples:
+    """Read the series that the recovery criteria of this step name; answer with SamplesRead."""
+
+    step_id: str
+    series: tuple[SignalKey, ...]
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendPage:
+    """Page these contacts with the takeover packet; answer with PageSent."""
+
+    level: int
+    contacts: tuple[Contact, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """Answer a person's request."""
+
+    request_id: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeAt:
+    """Come back then at the latest."""
+
+    at: datetime
+
+
+Command = (
+    Write
+    | RunChecks
+    | ReadSymptom
+    | Prepare
+    | Observe
+    | Intend
+    | Redo
+    | Probe
+    | ReadSamples
+    | SendPage
+    | AnswerRequest
+    | WakeAt
+)

@@ -1,0 +1,133 @@
+"""What can happen to an incident: a closed list.
+
+An event carries what the world said; whatever of it matters later is written to
+the ledger by the commands that follow.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from holdfast.diagnosis import SymptomReading
+from holdfast.policy import Freeze
+from holdfast.response.ports import ActionOutcome, CheckResult, ProbeResult
+from holdfast.response.store import LoggedAction, Request
+from holdfast.verification import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woke:
+    """Time has passed; or the incident was just claimed from a worker whose lease ran out."""
+
+    claimed_from_dead: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalsSeen:
+    """Detection saw something on a service of this incident."""
+
+    signals: tuple[Mapping[str, Any], ...]
+    baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksDone:
+    """The checks have answered, or were given up."""
+
+    results: Mapping[str, CheckResult]
+    symptom: Sequence[SymptomReading]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymptomRead:
+    """The series that opened the incident were read afresh."""
+
+    symptom: Sequence[SymptomReading]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What the guard is to judge a proposed step on, all read just now."""
+
+    step_id: str
+    pre_image: Mapping[str, Any]
+    problem: str | None
+    checks: Mapping[str, CheckResult]
+    symptom: Sequence[SymptomReading]
+    log: Sequence[LoggedAction]
+    acting: tuple[str, ...]
+    freeze: Freeze | None
+    system_seq: int
+    inbox_n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionReturned:
+    """An attempt came to an end. Exactly one of `outcome`, `lost`, `unreachable` is set."""
+
+    step_id: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: ActionOutcome | None = None
+    lost: str | None = None
+    unreachable: str | None = None
+    redone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """The target was looked at for an attempt in doubt."""
+
+    step_id: str
+    result: ProbeResult
+    freeze: Freeze | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A target that a person acted on by hand, as it is now."""
+
+    request: Request
+    observed: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplesRead:
+    """Samples for the recovery criteria of a step."""
+
+    step_id: str
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSent:
+    """The contacts of a level were paged, or it failed; one entry of `sent` for each."""
+
+    level: int
+    sent: tuple[Mapping[str, Any], ...]
+    packet_digest: str
+    packet_markdown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A person or an agent asks for something. `refusal`: the token does not allow it."""
+
+    request: Request
+    refusal: str | None = None
+
+
+Event = (
+    Woke
+    | SignalsSeen
+    | ChecksDone
+    | SymptomRead
+    | Prepared
+    | ActionReturned
+    | Probed
+    | Observed
+    | SamplesRead
+    | PageSent
+    | Asked
+)

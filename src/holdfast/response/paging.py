@@ -1,0 +1,64 @@
+"""Who is told, and when the next one is.
+
+A page carries the takeover packet, so that whoever wakes up has what an
+engineer would have gathered.
+"""
+
+from datetime import datetime, timedelta
+
+from holdfast.escalation import Page, decide_page, whom
+from holdfast.incident import Draft, Kind, State
+from holdfast.kernel.clock import parse_at
+from holdfast.response.commands import Command, SendPage, WakeAt, Write
+from holdfast.response.events import PageSent
+from holdfast.response.world import World
+
+
+def next_page(state: State, now: datetime, world: World) -> tuple[Command, ...]:
+    """Page whoever is next, or come back when the last page has gone unanswered too long."""
+    if not state.escalated or state.ended:
+        return ()
+    services = _root_first(state)
+    levels = whom(world.catalogue, services, 1).levels
+    decision = decide_page(
+        [_page(sent) for sent in state.paged],
+        phase=state.phase.value,
+        held=state.held is not None,
+        escalated=True,
+        acknowledged=state.acknowledged is not None,
+        now=now,
+        ack_timeout_s=world.timing.ack_timeout_s,
+        levels=levels,
+    )
+    if decision.should_page:
+        found = whom(world.catalogue, services, decision.level)
+        why = f"{state.escalated['why']} ({decision.reason.value})"
+        return (SendPage(level=decision.level, contacts=found.contacts, why=why),)
+    if state.paged and state.acknowledged is None:
+        last = _page(state.paged[-1]).sent_at
+        due = last + timedelta(seconds=world.timing.ack_timeout_s)
+        return (WakeAt(at=due),) if due > now else ()
+    return ()
+
+
+def _root_first(state: State) -> tuple[str, ...]:
+    root = state.root["entity"] if state.root else None
+    return (root, *state.services) if root else state.services
+
+
+def _page(sent: object) -> Page:
+    assert isinstance(sent, dict)  # noqa: S101 - the fold keeps what on_sent wrote
+    delivered = any(d["delivered"] for d in sent["deliveries"])
+    return Page(level=sent["level"], sent_at=parse_at(sent["at"]), delivered=delivered)
+
+
+def on_sent(event: PageSent) -> tuple[Command, ...]:
+    """Record the page, and the packet that went with it."""
+    packet = {
+        "digest": event.packet_digest,
+        "markdown": event.packet_markdown,
+        "level": event.level,
+    }
+    issued = Draft(kind=Kind.TAKEOVER_PACKET_ISSUED, data=packet)
+    paged = (Draft(kind=Kind.PAGED, data=dict(data)) for data in event.sent)
+    return (Write(drafts=(issued, *paged)),)

@@ -1,0 +1,367 @@
+"""From a plan to an intent: one proposed step at a time, judged by the guard.
+
+Everything the guard judges is read just before it judges. A symptom that is
+gone, or can't be read, stops the step: nothing is done for a trouble that may
+be over.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from holdfast.diagnosis import SymptomStatus, read_symptom
+from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.kernel.actor import SYSTEM, Actor
+from holdfast.kernel.catalogue import regions_of, split_instance
+from holdfast.kernel.reason import Reason
+from holdfast.policy import Decision, Verdict, step_hash
+from holdfast.response.commands import Command, Intend, Prepare, ReadSymptom, WakeAt, Write
+from holdfast.response.diagnosing import symptom_series, window_s
+from holdfast.response.events import Prepared
+from holdfast.response.holding import hold_and_escalate
+from holdfast.response.question import guard_verdict
+from holdfast.response.store import LimitCheck, Reservation, Seen
+from holdfast.response.world import World
+from holdfast.verification import parse_expectation, sustain_window_s
+
+_OPEN = frozenset({StepStatus.PROPOSED, StepStatus.AWAITING_APPROVAL})
+_DONE = frozenset({StepStatus.VERIFIED, StepStatus.SKIPPED})
+_CHECK_NAME = re.compile(r"\bchecks\.(\w+)")
+_NEEDS_DEPLOYMENTS = frozenset({"rollback_deploy"})
+_TEMPORARY_RULES = frozenset({"cooldown"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    """A step that somebody wants: a runbook's, rendered, or a person's directive."""
+
+    step_id: str
+    action: str
+    target: str
+    params: Mapping[str, Any]
+    criteria: tuple[str, ...]
+    timeout_s: float
+    cooldown_s: float
+    attempt: int = 1
+    impact: str = "low"
+    undo: str | None = None
+    when: tuple[str, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    plan_index: int | None = None
+    actor: Actor = SYSTEM
+    because: str | None = None
+    cause: int | None = None
+
+
+def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
+    """Drive the open step, propose the next one, or wait for a directive."""
+    open_step = next((step for step in state.steps if step.status in _OPEN), None)
+    if open_step is not None:
+        return _drive(state, open_step, now)
+    index = _next_index(state)
+    if index is None:
+        return (ReadSymptom(series=symptom_series(state)),)
+    tried = [step for step in state.steps if step.plan_index == index]
+    if tried and tried[-1].status is StepStatus.FAILED:
+        return _retry(state, index, tried, now, world)
+    return _propose(state, index, world)
+
+
+def _next_index(state: State) -> int | None:
+    """The first step of the plan that is not done; None for a plan that is over or directed."""
+    if state.plan is None:
+        return None
+    done = {step.plan_index for step in state.steps if step.status in _DONE}
+    return next((i for i in range(len(state.plan.steps)) if i not in done), None)
+
+
+def _retry(
+    state: State, index: int, tried: list[Step], now: datetime, world: World
+) -> tuple[Command, ...]:
+    planned = _planned(state, index)
+    last = tried[-1]
+    tries = sum(step.attempt for step in tried)
+    if tries > planned["retries"]:
+        said = last.outcome.get("summary") or last.outcome.get("error_category") or "no output"
+        why = (
+            f"{last.action} on {last.target} failed and its {planned['retries']} retries are "
+            f"used up: {said}"
+        )
+        return (Write(drafts=hold_and_escalate(state, why, now)),)
+    ready_at = (last.ended_at or now) + timedelta(seconds=_cooldown_s(planned, world))
+    if now < ready_at:
+        return (WakeAt(at=ready_at),)
+    if last.outcome.get("effect") == "absent":
+        return _propose(state, index, world, step_id=last.step_id, attempt=last.attempt + 1)
+    return _propose(state, index, world)
+
+
+def _planned(state: State, index: int) -> Mapping[str, Any]:
+    return state.plan.steps[index] if state.plan else {}
+
+
+def _cooldown_s(planned: Mapping[str, Any], world: World) -> float:
+    return max(float(planned.get("cooldown_s", 0.0)), world.timing.cooldown_s)
+
+
+def _propose(
+    state: State, index: int, world: World, *, step_id: str | None = None, attempt: int = 1
+) -> tuple[Command, ...]:
+    planned = _planned(state, index)
+    spec = StepSpec(
+        action=planned["action"],
+        target=planned["target"],
+        params=planned["params"],
+        impact=planned["impact"],
+        criteria=tuple(planned["expect"]),
+        timeout_s=planned["timeout_s"],
+        undo=planned["undo"],
+        cooldown_s=_cooldown_s(planned, world),
+        when=tuple(planned["when"]),
+        variables=planned["variables"],
+        plan_index=index,
+        step_id=step_id or next_step_id(state),
+        attempt=attempt,
+    )
+    return (Write(drafts=(proposal(state, world, spec),)),)
+
+
+def next_step_id(state: State) -> str:
+    """Number steps in the order in which they were proposed."""
+    return f"S{len({step.step_id for step in state.steps}) + 1}"
+
+
+def proposal(state: State, world: World, spec: StepSpec) -> Draft:
+    """Write down a step with the hash that an approval is bound to."""
+    facts = world.actions.get(spec.action)
+    raised = facts is not None and facts.least_impact == "high"
+    planned = state.plan is not None and spec.plan_index is not None
+    cause = spec.cause if spec.cause is not None else (state.plan.seq if state.plan else None)
+    digest = step_hash(
+        action=spec.action,
+        target=spec.target,
+        params=spec.params,
+        runbook_version=state.plan.version if state.plan and planned else None,
+        evidence_ids=[piece["id"] for piece in state.evidence],
+    )
+    data = {
+        "step_id": spec.step_id,
+        "attempt": spec.attempt,
+        "action": spec.action,
+        "target": spec.target,
+        "params": dict(spec.params),
+        "impact": "high" if raised else spec.impact,
+        "criteria": list(spec.criteria),
+        "timeout_s": spec.timeout_s,
+        "undo": spec.undo,
+        "cooldown_s": spec.cooldown_s,
+        "when": list(spec.when),
+        "variables": dict(spec.variables),
+        "plan_index": spec.plan_index,
+        "because": spec.because,
+        "hash": digest,
+    }
+    return Draft(kind=Kind.STEP_PROPOSED, actor=spec.actor, cause=cause, data=data)
+
+
+def _drive(state: State, step: Step, now: datetime) -> tuple[Command, ...]:
+    waits = step.status is StepStatus.AWAITING_APPROVAL and step.approval is None
+    if waits and step.approval_expires_at is not None:
+        if now >= step.approval_expires_at:
+            return _expired(state, step, now)
+        return (WakeAt(at=step.approval_expires_at),)
+    return (prepare(state, step, now),)
+
+
+def prepare(state: State, step: Step, now: datetime) -> Prepare:
+    """Ask for everything that the guard needs on this step."""
+    names = {name for expression in step.when for name in _CHECK_NAME.findall(expression)}
+    if step.action in _NEEDS_DEPLOYMENTS:
+        names.add("recent_deployments")
+    return Prepare(
+        step_id=step.step_id,
+        action=step.action,
+        target=step.target,
+        params=step.params,
+        services=(split_instance(step.target)[0], *state.services),
+        started_at=state.started_at or now,
+        series=symptom_series(state),
+        checks=tuple(sorted(names)),
+    )
+
+
+def _expired(state: State, step: Step, now: datetime) -> tuple[Command, ...]:
+    why = f"nobody approved {step.action} on {step.target} in time; nothing was done"
+    verdict = {
+        "decision": "refuse",
+        "reasons": [Reason(rule="approval", ok=False, text=why).as_data()],
+    }
+    draft = Draft(kind=Kind.APPROVAL_EXPIRED, data={"step_id": step.step_id, "verdict": verdict})
+    return (Write(drafts=(draft, *hold_and_escalate(state, why, now))),)
+
+
+def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> tuple[Command, ...]:
+    """Judge the step on what was read just now."""
+    step = state.step(event.step_id)
+    if step is None or step.status not in _OPEN or state.held:
+        return ()
+    if event.problem is not None:
+        reason = Reason(rule="observe", ok=False, text=event.problem, source=step.target)
+        return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
+    if step.plan_index is not None and (wait := _symptom_gate(state, step, event, now, world)):
+        return wait
+    verdict = guard_verdict(state, step, event, now, world)
+    match verdict.decision:
+        case Decision.ALLOW:
+            return (_intend(state, step, event, verdict, world),)
+        case Decision.NEEDS_APPROVAL:
+            return _ask_approval(state, step, verdict, now, world)
+        case Decision.REFUSE:
+            return _refused(state, step, event, verdict, now)
+
+
+def _symptom_gate(
+    state: State, step: Step, event: Prepared, now: datetime, world: World
+) -> tuple[Command, ...]:
+    """Stop where the trouble is over, or where it can't be told whether it is."""
+    symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
+    if symptom.status is SymptomStatus.PRESENT:
+        return ()
+    patience = timedelta(seconds=3 * window_s(world))
+    since = step.proposed_at or now
+    if symptom.status is SymptomStatus.UNCLEAR and now - since > patience:
+        text = f"it can't be told whether the trouble is still there: {symptom.sentence()}"
+        reason = Reason(rule="symptom", ok=False, text=text, at=now.isoformat())
+        return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
+    if symptom.status is SymptomStatus.ABSENT:
+        return (ReadSymptom(series=symptom_series(state)),)
+    return (WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s)),)
+
+
+def _refused(
+    state: State, step: Step, event: Prepared, verdict: Verdict, now: datetime
+) -> tuple[Command, ...]:
+    if {reason.rule for reason in verdict.refusals} <= _TEMPORARY_RULES and event.log:
+        last = max(entry.at for entry in event.log)
+        ready_at = last + timedelta(seconds=step.cooldown_s)
+        if ready_at > now:
+            return (WakeAt(at=ready_at),)
+    return _blocked(state, step, verdict.refusals, verdict.as_data(), now)
+
+
+def _blocked(
+    state: State,
+    step: Step,
+    refusals: tuple[Reason, ...],
+    verdict: Mapping[str, Any],
+    now: datetime,
+) -> tuple[Command, ...]:
+    told = "; ".join(reason.sentence() for reason in refusals)
+    why = f"{step.action} on {step.target} was refused: {told}"
+    data = {
+        "step_id": step.step_id,
+        "verdict": {
+            **verdict,
+            "reasons": verdict.get("reasons") or [r.as_data() for r in refusals],
+        },
+        "why": why,
+    }
+    draft = Draft(kind=Kind.STEP_BLOCKED, data=data, cause=step.proposed_seq)
+    return (Write(drafts=(draft, *hold_and_escalate(state, why, now))),)
+
+
+def _ask_approval(
+    state: State, step: Step, verdict: Verdict, now: datetime, world: World
+) -> tuple[Command, ...]:
+    if step.status is StepStatus.AWAITING_APPROVAL:
+        why = "the approval given does not cover this step as it is now"
+        return _blocked(state, step, verdict.needs, verdict.as_data() | {"why": why}, now)
+    expires_at = now + timedelta(seconds=world.timing.approval_ttl_s)
+    why = f"{step.action} on {step.target} waits for a person's approval: " + "; ".join(
+        reason.sentence() for reason in verdict.needs
+    )
+    drafts = [
+        Draft(
+            kind=Kind.APPROVAL_REQUESTED,
+            cause=step.proposed_seq,
+            data={
+                "step_id": step.step_id,
+                "hash": step.hash,
+                "expires_at": expires_at.isoformat(),
+                "why": why,
+                "verdict": verdict.as_data(),
+            },
+        )
+    ]
+    if not state.escalated:
+        drafts.append(
+            Draft(kind=Kind.ESCALATED, data={"level": 1, "why": why, "since": now.isoformat()})
+        )
+    return (Write(drafts=tuple(drafts)),)
+
+
+def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: World) -> Intend:
+    key = f"{state.incident_id}/{step.step_id}/{step.attempt}"
+    timing = world.timing
+    window = sustain_window_s(
+        [parse_expectation(text) for text in step.criteria],
+        sampling_interval_s=timing.sampling_interval_s,
+        sustain_min_s=timing.sustain_s,
+    )
+    draft = Draft(
+        kind=Kind.STEP_INTENDED,
+        cause=step.approval["seq"] if step.approval else step.proposed_seq,
+        data={
+            "step_id": step.step_id,
+            "attempt": step.attempt,
+            "action": step.action,
+            "target": step.target,
+            "params": dict(step.params),
+            "idempotency_key": key,
+            "pre_image": dict(event.pre_image),
+            "criteria": list(step.criteria),
+            "sustain_window_s": window,
+            "regions": list(regions_of(_touched(step, world))),
+            "verdict": verdict.as_data(),
+        },
+    )
+    reservation = Reservation(
+        key=key,
+        step_id=step.step_id,
+        attempt=step.attempt,
+        action=step.action,
+        target=step.target,
+    )
+    seen = Seen(
+        system_seq=event.system_seq,
+        inbox_n=event.inbox_n,
+        limits=_limit_checks(step, world),
+        cooldown_s=step.cooldown_s,
+    )
+    return Intend(
+        step_id=step.step_id,
+        draft=draft,
+        reservation=reservation,
+        seen=seen,
+        timeout_s=step.timeout_s,
+    )
+
+
+def _touched(step: Step, world: World) -> list[Any]:
+    service = world.catalogue.services.get(split_instance(step.target)[0])
+    return [service] if service else []
+
+
+def _limit_checks(step: Step, world: World) -> tuple[LimitCheck, ...]:
+    if step.action != "restart_service":
+        return ()
+    return (
+        LimitCheck(
+            action=step.action,
+            target=step.target,
+            window_s=world.limits.restart_window_s,
+            most=world.limits.restarts_per_target,
+        ),
+    )

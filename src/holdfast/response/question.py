@@ -1,0 +1,153 @@
+"""Puts a proposed step and what was just read into the guard's own terms."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from holdfast.incident import State, Step
+from holdfast.kernel.actor import ActorKind
+from holdfast.kernel.catalogue import split_instance
+from holdfast.kernel.clock import parse_at
+from holdfast.kernel.reason import Reason
+from holdfast.policy import (
+    Approval,
+    GuardInput,
+    Hold,
+    Impact,
+    ModeInput,
+    Origin,
+    PastAction,
+    Principal,
+    Scope,
+    TokenKind,
+    Verdict,
+    evaluate,
+)
+from holdfast.response.events import Prepared
+from holdfast.response.modes import mode_input
+from holdfast.response.world import World
+from holdfast.runbooks import evaluate_precondition
+
+_TOKEN_KINDS = {
+    ActorKind.HUMAN.value: TokenKind.PERSON,
+    ActorKind.AGENT.value: TokenKind.AGENT,
+    ActorKind.SYSTEM.value: TokenKind.SERVICE,
+}
+
+
+def guard_verdict(
+    state: State, step: Step, event: Prepared, now: datetime, world: World
+) -> Verdict:
+    """Ask the guard about one step."""
+    service_name, region = split_instance(step.target)
+    service = world.catalogue.services.get(service_name)
+    regions = service.regions if service else ()
+    log = [entry for entry in event.log if entry.key != step.idempotency_key]
+    elsewhere = [e for e in log if not e.settled and e.incident_id != state.incident_id]
+    return evaluate(
+        GuardInput(
+            now=now,
+            action=step.action,
+            target=step.target,
+            service=service_name,
+            region=region,
+            params=step.params,
+            step_hash=step.hash,
+            modes=_modes(state, step, world),
+            impact=Impact[step.impact.upper()],
+            least_impact=Impact[_least_impact(step, world).upper()],
+            criteria=step.criteria,
+            freeze=event.freeze,
+            hold=_hold(state),
+            unsettled=tuple(entry.incident_id for entry in elsewhere),
+            acting=event.acting,
+            origin=Origin.DIRECTIVE if _directed(step) else Origin.RUNBOOK,
+            principal=_principal(step) if _directed(step) else None,
+            approval=_approval(step, now),
+            preconditions=_preconditions(state, step, event, now),
+            attempts_used=_attempts_used(state, step),
+            retries=_retries(state, step),
+            last_action_at=max((entry.at for entry in log), default=None),
+            cooldown_s=step.cooldown_s,
+            recent=tuple(PastAction(action=e.action, at=e.at) for e in log),
+            deployed_at=_deployed_at(service_name, event),
+            regions_touched=(region,) if region else regions,
+            service_regions=regions,
+            limits=world.limits,
+        )
+    )
+
+
+def _directed(step: Step) -> bool:
+    return step.plan_index is None
+
+
+def _modes(state: State, step: Step, world: World) -> ModeInput:
+    plan = None if _directed(step) else state.plan
+    return mode_input(
+        world,
+        runbook=plan.runbook if plan else None,
+        runbook_mode=plan.mode if plan else None,
+        service=split_instance(step.target)[0],
+    )
+
+
+def _preconditions(state: State, step: Step, event: Prepared, now: datetime) -> tuple[Reason, ...]:
+    variables = _variables(state, step, event)
+    return tuple(evaluate_precondition(text, variables, now=now) for text in step.when)
+
+
+def _least_impact(step: Step, world: World) -> str:
+    facts = world.actions.get(step.action)
+    return facts.least_impact if facts else "high"
+
+
+def _hold(state: State) -> Hold | None:
+    if not state.held:
+        return None
+    return Hold(why=state.held["why"], since=parse_at(state.held["since"]))
+
+
+def _principal(step: Step) -> Principal:
+    kind = _TOKEN_KINDS[step.by["kind"]]
+    scopes = frozenset({Scope.DIRECT}) if kind is TokenKind.PERSON else frozenset()
+    return Principal(id=step.by["id"], kind=kind, scopes=scopes)
+
+
+def _approval(step: Step, now: datetime) -> Approval | None:
+    if step.approval is None:
+        return None
+    return Approval(
+        by=step.approval["by"],
+        kind=TokenKind.PERSON,
+        step_hash=step.approval["hash"],
+        granted_at=now,
+        expires_at=step.approval_expires_at or now,
+    )
+
+
+def _variables(state: State, step: Step, event: Prepared) -> dict[str, Any]:
+    checks: dict[str, Mapping[str, Any]] = {
+        name: result.as_data() for name, result in event.checks.items()
+    }
+    readings = {r.series: r.samples[-1][1] for r in event.symptom if r.samples}
+    return {**step.variables, "incident": state.incident_id, "checks": checks, "readings": readings}
+
+
+def _attempts_used(state: State, step: Step) -> int:
+    same = [s for s in state.steps if s.plan_index == step.plan_index and s is not step]
+    earlier = sum(s.attempt for s in same if s.intended_at is not None)
+    return earlier + step.attempt - 1
+
+
+def _retries(state: State, step: Step) -> int:
+    if step.plan_index is None or state.plan is None:
+        return _attempts_used(state, step)
+    return int(state.plan.steps[step.plan_index]["retries"])
+
+
+def _deployed_at(service: str, event: Prepared) -> datetime | None:
+    result = event.checks.get("recent_deployments")
+    found = result.data.get("deployments", ()) if result else ()
+    times = [parse_at(row["deployed_at"]) for row in found if row["service"] == service]
+    return max(times, default=None)

@@ -1,0 +1,203 @@
+"""What the engine needs from a ledger, and what it may rely on.
+
+One writer per incident and fence: an append with a stale fence or number writes
+nothing and says so. A record is durable when `append` returns.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from holdfast.incident.records import Record
+from holdfast.kernel.actor import Actor
+
+SYSTEM_CHAIN = "_system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to write one incident's chain, until the lease ends."""
+
+    incident_id: str
+    fence: int
+    owner: str
+    seq: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitCheck:
+    """At most `most` actions of this name on a target in `window_s` seconds, this one included."""
+
+    action: str
+    target: str
+    window_s: float
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """An entry of the target's action log, written with the intent."""
+
+    key: str
+    step_id: str
+    attempt: int
+    action: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the guard looked at; the transaction refuses when any of it has changed since."""
+
+    system_seq: int
+    inbox_n: int
+    limits: tuple[LimitCheck, ...] = ()
+    cooldown_s: float = 0.0
+
+
+def _nothing(_head: bytes) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Records to append in one transaction.
+
+    `project` makes the projections (key -> JSON data) from the head that the records lead to.
+    """
+
+    claim: Claim
+    records: Sequence[Record]
+    at: datetime
+    lease_s: float
+    project: Callable[[bytes], Mapping[str, Any]] = _nothing
+    ended: bool = False
+    due_at: datetime | None = None
+    reserve: Reservation | None = None
+    seen: Seen | None = None
+    settles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person or an agent asks for, durable before it is looked at."""
+
+    id: str
+    n: int
+    incident_id: str
+    kind: str
+    actor: Actor
+    data: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a request. `ok` False is a refusal, with its reason."""
+
+    ok: bool
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedAction:
+    """One line of a target's action log."""
+
+    key: str
+    incident_id: str
+    step_id: str
+    action: str
+    target: str
+    at: datetime
+    settled: bool
+
+
+class ChangedMeanwhileError(Exception):
+    """What the guard looked at changed before the intent was written. Nothing was written."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class Ledger(Protocol):
+    """An append-only store of records, one chain per incident."""
+
+    def open_incident(self, owner: str, lease_s: float) -> Claim:
+        """Allot an id and claim it. The incident exists once its first record is appended."""
+        ...
+
+    def claim_next(self, owner: str, lease_s: float) -> Claim | None:
+        """Take over an incident whose lease has run out, oldest lease first; None if none."""
+        ...
+
+    def claim_one(self, incident_id: str, owner: str, lease_s: float) -> Claim | None:
+        """Claim this incident if nobody holds it; an ended one can be claimed too."""
+        ...
+
+    def renew(self, claim: Claim, lease_s: float) -> None:
+        """Extend the lease. Raises StaleFenceError when another worker holds it."""
+        ...
+
+    def lease_left_s(self, claim: Claim) -> float:
+        """Say how many seconds of the lease are left, by the store's clock; 0 when it is lost."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Give the incident back at once, so that nobody waits for the lease to end."""
+        ...
+
+    def append(self, batch: Batch) -> Claim:
+        """Write the batch durably and return the claim with the new number and head.
+
+        Raises StaleFenceError (nothing written), ChangedMeanwhileError (an intent whose
+        grounds changed; nothing written), LedgerUnavailableError (can't be written).
+        """
+        ...
+
+    def append_system(self, kind: str, data: Mapping[str, Any], actor: Actor, at: datetime) -> int:
+        """Append one record to the `_system` chain and return its number."""
+        ...
+
+    def records(self, incident_id: str, after: int = 0) -> Sequence[Record]:
+        """Read the records of one chain in order, from number `after` + 1."""
+        ...
+
+    def incident_ids(self, *, live_only: bool = False) -> Sequence[str]:
+        """List the incidents, oldest first."""
+        ...
+
+    def submit(self, request: Request) -> Request:
+        """Put a request durably into the inbox. The same id again returns the first one."""
+        ...
+
+    def requests(self, incident_id: str) -> Sequence[Request]:
+        """List the unanswered requests of one incident (or of `_system`), oldest first."""
+        ...
+
+    def waiting(self) -> Sequence[str]:
+        """List the chains that have an unanswered request."""
+        ...
+
+    def answer(self, request_id: str, answer: Answer) -> None:
+        """Record the answer. The first one counts."""
+        ...
+
+    def answer_of(self, request_id: str) -> Answer | None:
+        """Return the answer, or None while there is none."""
+        ...
+
+    def actions_on(self, target: str, since: datetime) -> Sequence[LoggedAction]:
+        """List a target's action log since then, and everything unsettled whatever its age."""
+        ...
+
+    def kv(self, key: str) -> bytes | None:
+        """Read one projection as it was last written; None where there is none."""
+        ...
+
+    def system_seq(self) -> int:
+        """Give the number of the last record on the `_system` chain."""
+        ...

@@ -1,0 +1,129 @@
+"""Did it help? Decided only by the criteria that were written before the action.
+
+Samples must be newer than the action, from every region, over the whole sustain
+window. Anything else than a clear yes holds.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.kernel.catalogue import SignalKey, split_instance
+from holdfast.response.commands import Command, ReadSamples, WakeAt, Write
+from holdfast.response.events import SamplesRead
+from holdfast.response.holding import hold_and_escalate
+from holdfast.response.world import World
+from holdfast.verification import (
+    Expectation,
+    Verdict,
+    default_deadline,
+    parse_expectation,
+    verify,
+)
+
+_TO_VERIFY = frozenset({StepStatus.SUCCEEDED, StepStatus.UNVERIFIED})
+_CONTEXT_SAMPLES = 3
+
+
+def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
+    """Read the samples that the criteria of the last step name."""
+    step = _current(state)
+    if step is None:
+        return ()
+    since = (step.ended_at or now) - timedelta(
+        seconds=_CONTEXT_SAMPLES * world.timing.sampling_interval_s
+    )
+    series = tuple(
+        SignalKey(service, region, expectation.signal)
+        for expectation in _expectations(step)
+        for service, regions in _regions((expectation,), step, world).items()
+        for region in regions
+    )
+    return (ReadSamples(step_id=step.step_id, series=series, since=since),)
+
+
+def _current(state: State) -> Step | None:
+    return next((s for s in reversed(state.steps) if s.status in _TO_VERIFY), None)
+
+
+def _expectations(step: Step) -> list[Expectation]:
+    service = split_instance(step.target)[0]
+    return [parse_expectation(text, service=service) for text in step.criteria]
+
+
+def _regions(
+    expectations: tuple[Expectation, ...] | list[Expectation], step: Step, world: World
+) -> Mapping[str, tuple[str, ...]]:
+    """Every region of each service named: a region that says nothing is not a good one."""
+    names = {e.service or split_instance(step.target)[0] for e in expectations}
+    services = world.catalogue.services
+    return {name: services[name].regions if name in services else () for name in sorted(names)}
+
+
+def on_samples(
+    state: State, event: SamplesRead, now: datetime, world: World
+) -> tuple[Command, ...]:
+    """Write the verdict once there is one; look again at the next sample until then."""
+    step = state.step(event.step_id)
+    if step is None or step.status not in _TO_VERIFY or state.held:
+        return ()
+    verdict = _judge(state, step, event, now, world)
+    if not verdict.final:
+        return (WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s / 2)),)
+    more = verdict.met and _more_to_do(state, step)
+    recorded = Draft(
+        kind=Kind.VERIFICATION_RECORDED,
+        cause=step.intended_seq,
+        data={**verdict.as_data(), "step_id": step.step_id, "more_to_do": more},
+    )
+    return (Write(drafts=(recorded, *_after(state, step, verdict, now, more=more))),)
+
+
+def _judge(state: State, step: Step, event: SamplesRead, now: datetime, world: World) -> Verdict:
+    expectations = _expectations(step)
+    timing = world.timing
+    ended_at = step.ended_at or now
+    deadline = default_deadline(
+        expectations,
+        step_ended_at=max(ended_at, state.resumed_at or ended_at),
+        sampling_interval_s=timing.sampling_interval_s,
+        sustain_min_s=timing.sustain_s,
+    )
+    return verify(
+        expectations,
+        event.samples,
+        baselines=_baselines(state),
+        step_ended_at=ended_at,
+        now=now,
+        sampling_interval_s=timing.sampling_interval_s,
+        sustain_min_s=timing.sustain_s,
+        regions=_regions(expectations, step, world),
+        deadline=deadline,
+    )
+
+
+def _baselines(state: State) -> dict[SignalKey, float]:
+    return {
+        SignalKey(facts["service"], facts["region"], facts["signal"]): float(facts["expected"])
+        for facts in state.baselines.values()
+    }
+
+
+def _more_to_do(state: State, step: Step) -> bool:
+    if step.plan_index is None or state.plan is None:
+        return True
+    return step.plan_index + 1 < len(state.plan.steps)
+
+
+def _after(
+    state: State, step: Step, verdict: Verdict, now: datetime, *, more: bool
+) -> tuple[Draft, ...]:
+    if more:
+        return ()
+    if verdict.met:
+        data = {"why": f"recovery verified: {verdict.sentence()}", "by_step": step.step_id}
+        return (Draft(kind=Kind.RESOLVED, data=data),)
+    why = (
+        f"{step.action} on {step.target} was done, but recovery is not proven: {verdict.sentence()}"
+    )
+    return hold_and_escalate(state, why, now)

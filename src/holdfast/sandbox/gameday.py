@@ -1,0 +1,258 @@
+"""Many runs, some at a time, each in a process and on a platform of its own, and their summary.
+
+Rule: runs share nothing but the machine. Every run hangs on one lifeline, a pipe
+that only this process holds open: when it ends, in whatever way, so do they all.
+"""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO
+
+from holdfast.kernel.clock import SystemClock
+from holdfast.sandbox.grade import Facts, grade
+from holdfast.sandbox.scenarios import SCENARIOS, Plan, choose
+
+PLAYER = (sys.executable, "-m", "holdfast.sandbox.play")
+RUN_LIMIT_S = 420.0
+END_LIMIT_S = 30.0
+INTERRUPTED = 130
+
+Document = Mapping[str, Any]
+
+
+def run_gameday(
+    scenarios: Sequence[str],
+    *,
+    runs: int = 1,
+    jobs: int = 2,
+    seed: int = 0,
+    as_json: bool = False,
+    out: TextIO | None = None,
+    player: Sequence[str] = PLAYER,
+) -> int:
+    """Run each scenario `runs` times (all of them when none is named) and print the grades.
+
+    Returns 0 when every run passed, 1 when one did not, 130 after Ctrl-C. Raises BadInputError
+    for a name that is no scenario.
+    """
+    plans = plans_of(scenarios, runs=runs, seed=seed)
+    report = _Report(out or sys.stdout, as_json=as_json, plans=plans)
+    began = SystemClock().monotonic()
+    try:
+        for document in _played(plans, jobs=jobs, player=player):
+            report.one(document)
+    except KeyboardInterrupt:
+        print("stopped by you; every run was ended and nothing is left of them", file=sys.stderr)
+        return INTERRUPTED
+    report.end(SystemClock().monotonic() - began, seed=seed)
+    return 0 if all(document["passed"] for document in report.documents) else 1
+
+
+def plans_of(scenarios: Sequence[str], *, runs: int, seed: int) -> list[Plan]:
+    """List the runs, one round of all scenarios after the other, so that a stop is a fair sample."""
+    names = scenarios or [scenario.name for scenario in SCENARIOS]
+    chosen = [plan for name in names for plan in choose(name)]
+    return [replace(plan, seed=seed, run=run) for run in range(1, runs + 1) for plan in chosen]
+
+
+# --- playing ------------------------------------------------------------------
+
+
+def _played(plans: Sequence[Plan], *, jobs: int, player: Sequence[str]) -> Iterator[Document]:
+    """Yield the documents as the runs end. An exception here ends the runs under way."""
+    with _lifeline() as lifeline, ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(_play_one, plan, lifeline, player) for plan in plans]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            lifeline.cut()
+            raise
+
+
+@dataclass(slots=True)
+class _Lifeline:
+    """The read end goes to every run as its standard input; the write end is ours alone."""
+
+    read_end: int
+    write_end: int
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _cut: bool = False
+
+    def cut(self) -> None:
+        with self._lock:
+            if not self._cut:
+                self._cut = True
+                os.close(self.write_end)
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[_Lifeline]:
+    lifeline = _Lifeline(*os.pipe())
+    try:
+        yield lifeline
+    finally:
+        lifeline.cut()
+        os.close(lifeline.read_end)
+
+
+def _play_one(plan: Plan, lifeline: _Lifeline, player: Sequence[str]) -> Document:
+    process = subprocess.Popen(
+        [*player, plan.name, str(plan.seed), str(plan.run)],
+        stdin=lifeline.read_end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches us alone; we cut the lifeline
+    )
+    try:
+        out, err = process.communicate(timeout=RUN_LIMIT_S)
+        trouble = f"the run ended with exit code {process.returncode} and no document"
+    except subprocess.TimeoutExpired:
+        out, err = _ended(process)
+        trouble = f"the run was not over after {RUN_LIMIT_S:.0f} s and was ended"
+    try:
+        document: Document = json.loads(out)
+    except ValueError:
+        told = f"{trouble}; it said: {err.strip()[-600:] or 'nothing'}"
+        return grade(Facts(plan=plan, collected=False, trouble=(told,)))
+    return document
+
+
+def _ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    process.terminate()
+    try:
+        return process.communicate(timeout=END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()
+
+
+# --- telling ------------------------------------------------------------------
+
+
+class _Report:
+    """Prints one line for each run and the summary; on a terminal, what is still to come."""
+
+    def __init__(self, out: TextIO, *, as_json: bool, plans: Sequence[Plan]) -> None:
+        self._out = out
+        self._as_json = as_json
+        self._progress = sys.stderr if sys.stderr.isatty() and not as_json else None
+        self._total = len(plans)
+        self._width = max(len(plan.name) for plan in plans)
+        self.documents: list[Document] = []
+        self._say_progress()
+
+    def one(self, document: Document) -> None:
+        self.documents.append(document)
+        self._clear_progress()
+        line = json.dumps(document) if self._as_json else describe(document, self._width)
+        print(line, file=self._out, flush=True)
+        self._say_progress()
+
+    def end(self, took_s: float, *, seed: int) -> None:
+        self._clear_progress()
+        summary = summarise(self.documents) | {"seed": seed, "took_s": round(took_s, 1)}
+        if self._as_json:
+            print(json.dumps({"summary": summary}), file=self._out, flush=True)
+            return
+        print("", *describe_summary(summary), sep="\n", file=self._out, flush=True)
+
+    def _say_progress(self) -> None:
+        if self._progress and len(self.documents) < self._total:
+            text = f"{len(self.documents)} of {self._total} runs are over …"
+            print(f"\r{text}", end="", file=self._progress, flush=True)
+
+    def _clear_progress(self) -> None:
+        if self._progress:
+            print("\r" + " " * 40 + "\r", end="", file=self._progress, flush=True)
+
+
+def name_of(document: Document) -> str:
+    """Name a run's scenario with its crash point, as `choose` reads it."""
+    at = f":{document['crash_point']}" if document["crash_point"] else ""
+    return f"{document['scenario']}{at}"
+
+
+def describe(document: Document, width: int) -> str:
+    """Say one run in a line, and below it why it did not pass."""
+    grade_word = "passed" if document["passed"] else "FAILED"
+    facts = [document["outcome"], document["incident_type"], document["root_cause_entity"]]
+    facts.append(f"did {', '.join(document['actions'])}" if document["actions"] else "did nothing")
+    if document["incident_id"]:
+        facts.append(f"detected {_seconds(document['detected_s'])}")
+        facts.append(f"recovered {_seconds(document['recovered_s'])}")
+    facts.append(f"pages {document['pages']}")
+    facts.append(f"duplicates {document['duplicate_effects']}")
+    facts.append(f"bare rule fired {document['bare_rule_fired']}x")
+    told = ", ".join(str(fact) for fact in facts if fact is not None)
+    head = f"{grade_word}  {name_of(document):<{width}}  run {document['run']}  {told}"
+    return "\n".join([head, *(f"        why not: {reason}" for reason in document["why_not"])])
+
+
+def summarise(documents: Sequence[Document]) -> dict[str, Any]:
+    """Count, and take the medians, by scenario and crash point."""
+    names = dict.fromkeys(sorted(name_of(document) for document in documents))
+    rows = {name: [d for d in documents if name_of(d) == name] for name in names}
+    return {
+        "runs": len(documents),
+        "passed": sum(bool(document["passed"]) for document in documents),
+        "failed": sum(not document["passed"] for document in documents),
+        "duplicate_effects": sum(document["duplicate_effects"] for document in documents),
+        "false_actions": sum(document["false_actions"] for document in documents),
+        "scenarios": {name: _row(found) for name, found in rows.items()},
+    }
+
+
+def _row(documents: Sequence[Document]) -> dict[str, Any]:
+    outcomes = sorted({document["outcome"] for document in documents})
+    return {
+        "runs": len(documents),
+        "passed": sum(bool(document["passed"]) for document in documents),
+        "outcomes": outcomes,
+        "detected_s": _median(documents, "detected_s"),
+        "recovered_s": _median(documents, "recovered_s"),
+        "pages": sum(document["pages"] for document in documents),
+        "bare_rule_fired": sum(document["bare_rule_fired"] for document in documents),
+    }
+
+
+def describe_summary(summary: Mapping[str, Any]) -> list[str]:
+    """Say the summary in lines: a row for each scenario, then the whole."""
+    rows = [("scenario", "passed", "outcome", "detected", "recovered", "pages", "bare rule")]
+    for name, row in summary["scenarios"].items():
+        rows.append(
+            (
+                name,
+                f"{row['passed']}/{row['runs']}",
+                "/".join(row["outcomes"]),
+                _seconds(row["detected_s"]),
+                _seconds(row["recovered_s"]),
+                str(row["pages"]),
+                f"fired {row['bare_rule_fired']}x",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(f"{c:<{w}}" for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    verdict = f"{summary['passed']} of {summary['runs']} runs passed"
+    counts = f"{summary['duplicate_effects']} duplicate effects, {summary['false_actions']} false"
+    ending = f"{verdict}; {counts} actions; {summary['took_s']:.0f} s (medians over the runs)"
+    return [*lines, "", ending]
+
+
+def _median(documents: Sequence[Document], field_name: str) -> float | None:
+    values = [d[field_name] for d in documents if d[field_name] is not None]
+    return round(statistics.median(values), 2) if values else None
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} s"

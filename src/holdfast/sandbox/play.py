@@ -1,0 +1,287 @@
+"""One run of one scenario, from an empty directory to a graded document.
+
+Rule: the player waits for events (a tick, a record, a death) and never for a
+time that it hopes is enough; every wait has a limit, and a run that meets one is
+graded as it stands, with the limit among the reasons. Whatever happens, nothing of
+the run is left.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from holdfast.kernel import HoldfastError
+from holdfast.kernel.clock import SystemClock, format_at
+from holdfast.sandbox.blueprint import Blueprint
+from holdfast.sandbox.catalogue import Settings, write_installation
+from holdfast.sandbox.collect import Collected, collect
+from holdfast.sandbox.faults import Injected
+from holdfast.sandbox.follow import Follower
+from holdfast.sandbox.grade import Crash, Facts, grade
+from holdfast.sandbox.holdfast_process import Event, Events, Holdfast, Serving
+from holdfast.sandbox.pager import Pager
+from holdfast.sandbox.platform import Platform
+from holdfast.sandbox.scenarios import Plan, choose
+
+WARM_UP_LIMIT_S = 120.0
+CALM_LIMIT_S = 90.0
+TICKS_AFTER_THE_END = 4
+CRASH_VARIABLE = "HOLDFAST_CRASH_POINT"
+
+Tell = Callable[[Event], None]
+AtEnd = Callable[["Run", Mapping[str, Any]], Mapping[str, Any]]
+
+
+def tell_nobody(_event: Event) -> None:
+    """Take an event for whoever does not watch."""
+
+
+class Run:
+    """One run's parts. Made by `play`, which also ends them."""
+
+    def __init__(self, plan: Plan, platform: Platform, pager: Pager, tell: Tell) -> None:
+        self.plan = plan
+        self.platform = platform
+        self.pager = pager
+        self.tell = tell
+        self.clock = SystemClock()
+        self.events = Events()
+        self.follower = Follower(self.events, tell, self._on_death)
+        directory = platform.site.root / "holdfast"
+        self.holdfast = Holdfast(directory, log=platform.site.logs / "holdfast.stderr")
+        self.serving: Serving | None = None
+        self.injected: Injected | None = None
+        self.crash: Crash | None = None
+        self.bare_rule_before = 0
+        self.timings: dict[str, float] = {}
+        self.trouble: list[str] = []
+
+    @contextlib.contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        began = self.clock.monotonic()
+        self.tell({"event": "stage", "part": part, "state": "begins"})
+        try:
+            yield
+        finally:
+            self.timings[part] = self.clock.monotonic() - began
+            done = {"event": "stage", "part": part, "state": "done", "took_s": self.timings[part]}
+            self.tell(done)
+
+    # --- the parts, in their order ----------------------------------------
+
+    def start(self) -> None:
+        with self.timed("holdfast"):
+            self.holdfast.init()
+            settings = Settings(webhook=self.pager.url)
+            write_installation(self.platform.site, self.holdfast.directory, settings)
+            point = self.plan.crash_point
+            self.serve({CRASH_VARIABLE: point} if point else {})
+
+    def serve(self, environment: Mapping[str, str]) -> None:
+        self.serving = self.holdfast.serve(
+            self.events, adopt=self.platform.adopt, environment=environment
+        )
+
+    def warm_up(self) -> None:
+        with self.timed("warm-up"):
+            if not self.follower.until(lambda: self.follower.warm, WARM_UP_LIMIT_S):
+                raise HoldfastError(
+                    f"after {WARM_UP_LIMIT_S:.0f} s only {self.follower.warm_text} series had "
+                    "enough samples; is a service's /metrics without one of its metrics?"
+                )
+            onset = self.clock.monotonic() + self.platform.blueprint.onset_s
+            self.follower.until(lambda: self.clock.monotonic() >= onset, CALM_LIMIT_S)
+            if not self.follower.until(lambda: not self.follower.live, CALM_LIMIT_S):
+                raise HoldfastError(
+                    f"{', '.join(self.follower.live)} was open before anything was broken, and "
+                    f"still was {CALM_LIMIT_S:.0f} s later"
+                )
+
+    def break_it(self) -> None:
+        scenario = self.plan.scenario
+        self.injected = self.platform.inject(scenario.fault, **scenario.options)
+        self.tell(_told(self.injected, scenario.title))
+
+    def follow(self) -> None:
+        scenario = self.plan.scenario
+        with self.timed("incident"):
+            if scenario.watch_s is not None:
+                self._watch(scenario.watch_s)
+            elif not self._to_its_end(scenario.stop_traffic_at, scenario.limit_s):
+                self.trouble.append(
+                    f"no end within {scenario.limit_s:.0f} s of the fault; "
+                    f"the last record: {self.follower.last_text or 'none'}"
+                )
+        last = self.follower.ticks + TICKS_AFTER_THE_END
+        self.follower.until(lambda: self.follower.ticks >= last, 4.0 * TICKS_AFTER_THE_END)
+
+    def _watch(self, watch_s: float) -> None:
+        over = self.clock.monotonic() + watch_s
+        self.follower.until(lambda: self.clock.monotonic() >= over, watch_s + 10.0)
+        if not self.follower.until(lambda: not self.follower.live, CALM_LIMIT_S):
+            self.trouble.append(f"{', '.join(self.follower.live)} did not come to an end")
+
+    def _to_its_end(self, stop_traffic_at: str | None, limit_s: float) -> bool:
+        until = self.clock.monotonic() + limit_s
+        if stop_traffic_at is not None:
+            if not self.follower.until(lambda: stop_traffic_at in self.follower.kinds, limit_s):
+                return False
+            self.platform.traffic.stop()
+            self.tell({"event": "traffic stopped", "at": format_at(self.clock.now())})
+        left_s = until - self.clock.monotonic()
+        return self.follower.until(lambda: self.follower.ended, left_s)
+
+    def _on_death(self, code: int) -> None:
+        """Serve is gone. That is what a crash run waits for, once; it is trouble otherwise."""
+        if self.plan.crash_point is None or self.crash is not None:
+            raise HoldfastError(
+                f"`holdfast serve` ended by itself with exit code {code}; see {self.holdfast.log}"
+            )
+        self.crash = Crash(exit_code=code, effects=len(self.platform.observe()))
+        self.tell({"event": "killed", "point": self.plan.crash_point, "code": code})
+        self.serve({})
+        self.tell({"event": "restarted", "at": format_at(self.clock.now())})
+
+    # --- the account -------------------------------------------------------
+
+    def facts(self, collected: Collected | None) -> Facts:
+        injected, seen = self.injected, collected or Collected()
+        return Facts(
+            plan=self.plan,
+            injected_at=injected.injected_at if injected else None,
+            entity=injected.entity if injected else None,
+            region=injected.region if injected else None,
+            incidents=seen.incidents,
+            effects=seen.effects,
+            pages=len(self.pager.pages),
+            bare_rule_fired=max(seen.bare_rule_fired, self.follower.bare_rule_fired),
+            crash=self.crash,
+            collected=collected is not None,
+            trouble=tuple(self.trouble),
+            timings=self.timings,
+        )
+
+
+def play(
+    plan: Plan,
+    *,
+    directory: Path | None = None,
+    keep: bool = False,
+    tell: Tell = tell_nobody,
+    at_end: AtEnd | None = None,
+) -> dict[str, Any]:
+    """Play one run and return its document. Raises only what a person or the system sends.
+
+    `directory` is the platform's, Holdfast's is `holdfast` in it; both go at the end unless
+    `keep`. `at_end` may ask the installation more before it goes, and adds to the document.
+    """
+    with contextlib.ExitStack() as stack:
+        run = _set_up(plan, directory, stack, keep=keep, tell=tell)
+        if isinstance(run, str):
+            return grade(Facts(plan=plan, collected=False, trouble=(run,)))
+        stack.callback(_make_sure_it_ended, run)
+        collected = _through(run)
+        document = grade(run.facts(collected))
+        if at_end is not None and collected is not None:
+            try:
+                document |= at_end(run, document)
+            except HoldfastError as error:
+                document |= {"passed": False, "why_not": [*document["why_not"], error.message]}
+        with run.timed("clean-up"):
+            stack.close()
+    return document | {"timings": {k: round(v, 2) for k, v in run.timings.items()}}
+
+
+def _set_up(
+    plan: Plan, directory: Path | None, stack: contextlib.ExitStack, *, keep: bool, tell: Tell
+) -> Run | str:
+    began = SystemClock().monotonic()
+    tell({"event": "stage", "part": "platform", "state": "begins"})
+    try:
+        shape = Blueprint.vary(plan.seed)
+        platform = stack.enter_context(Platform.start(shape, directory, keep=keep))
+    except HoldfastError as error:
+        return error.message
+    run = Run(plan, platform, stack.enter_context(Pager()), tell)
+    run.timings["platform"] = SystemClock().monotonic() - began
+    tell(
+        {
+            "event": "stage",
+            "part": "platform",
+            "state": "done",
+            "took_s": run.timings["platform"],
+            "site": platform.site,
+        }
+    )
+    return run
+
+
+def _through(run: Run) -> Collected | None:
+    try:
+        run.start()
+        run.warm_up()
+        run.break_it()
+        run.follow()
+    except HoldfastError as error:
+        run.trouble.append(error.message)
+    try:
+        with run.timed("account"):
+            return collect(run.holdfast, run.serving, run.platform, run.trouble)
+    except (HoldfastError, KeyError, TypeError) as error:
+        run.trouble.append(f"the account of the run is incomplete: {error}")
+        return None
+
+
+def _make_sure_it_ended(run: Run) -> None:
+    if run.serving is not None:
+        run.serving.kill()
+
+
+def _told(injected: Injected, title: str) -> Event:
+    return {
+        "event": "injected",
+        "at": format_at(injected.injected_at),
+        "fault": injected.fault,
+        "title": title,
+        "entity": injected.entity,
+        "region": injected.region,
+        "detail": dict(injected.detail),
+    }
+
+
+# --- as a process of its own, so that runs in parallel share nothing -------------
+
+
+def main() -> None:
+    """Run `play NAME SEED RUN`: prints one document. Ends when its standard input does."""
+    name, seed, number = sys.argv[1:]
+    chosen = choose(name)[0]
+    plan = Plan(
+        scenario=chosen.scenario,
+        seed=int(seed),
+        run=int(number),
+        crash_point=chosen.crash_point,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_end_with_the_parent, name="parent", daemon=True).start()
+    try:
+        document = play(plan)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    print(json.dumps(document), flush=True)
+
+
+def _end_with_the_parent() -> None:
+    while os.read(0, 4096):  # not sys.stdin: its lock would be held while the interpreter ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Where one platform lives: its directories, sockets and ports, as every process of it sees them.
+
+Rule: written once by the platform before anything starts, read by each process
+from `site.json`. No process finds anything by searching.
+"""
+
+import json
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.sandbox.blueprint import Blueprint
+from holdfast.sandbox.processes import LINUX
+
+SOCKET_PATH_MAX = 92  # sun_path holds 108 bytes on Linux and 104 on macOS; PostgreSQL adds its name
+STORES = "stores"  # the port of the exporter that speaks for the database and the cache
+DATABASE = "shop"
+OWNER_ROLE = "shop_owner"
+READONLY_ROLE = "holdfast_readonly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One platform's places. `run` holds sockets and the database's files, `root` all else."""
+
+    blueprint: Blueprint
+    root: Path
+    run: Path
+    ports: Mapping[str, int]
+
+    @property
+    def file(self) -> Path:
+        return self.root / "site.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    @property
+    def control(self) -> Path:
+        """What the sandbox tells its own processes: traffic orders, who must stay down."""
+        return self.root / "control"
+
+    @property
+    def observed(self) -> Path:
+        """What the observers write. Holdfast's configuration never names it."""
+        return self.root / "observed"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run / "supervisor.sock"
+
+    @property
+    def supervisor_pid_file(self) -> Path:
+        return self.run / "supervisord.pid"
+
+    @property
+    def cache_socket(self) -> Path:
+        return self.run / "valkey.sock"
+
+    @property
+    def database_directory(self) -> Path:
+        return self.run / "postgres"
+
+    def dsn(self, role: str = OWNER_ROLE, database: str = DATABASE) -> str:
+        return f"host={self.run} port=5432 dbname={database} user={role}"
+
+    def port(self, service: str, region: str) -> int:
+        return self.ports[process_name(service, region)]
+
+    def url(self, service: str, region: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.port(service, region)}{path}"
+
+    def store_url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[STORES]}/{service}/metrics"
+
+    def processes(self) -> tuple[tuple[str, str], ...]:
+        """List (service, region) of everything that supervisord runs for the platform's users."""
+        supervised = self.blueprint.supervised
+        return tuple((s, r) for s in supervised for r in self.blueprint.regions)
+
+    def save(self) -> None:
+        document = {
+            "blueprint": self.blueprint.to_json(),
+            "root": str(self.root),
+            "run": str(self.run),
+            "ports": dict(self.ports),
+        }
+        self.file.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def load_site(file: Path) -> Site:
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return Site(
+        blueprint=Blueprint.from_json(document["blueprint"]),
+        root=Path(document["root"]),
+        run=Path(document["run"]),
+        ports=document["ports"],
+    )
+
+
+def process_name(service: str, region: str) -> str:
+    """How supervisord calls the process of `service` in `region`."""
+    return f"{service}-{region}"
+
+
+def build_directories(root: Path) -> Path:
+    """Make the platform's directories under `root` and return the one for sockets."""
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o711)  # as root the database runs as another user, who must be able to pass
+    for name in ("logs", "releases", "control", "observed"):
+        (root / name).mkdir(exist_ok=True)
+    return _run_directory(root)
+
+
+def _run_directory(root: Path) -> Path:
+    wanted = root / "run"
+    if len(str(wanted)) <= SOCKET_PATH_MAX - 24 and (os.geteuid() != 0 or passable(root)):
+        wanted.mkdir(exist_ok=True)
+        wanted.chmod(0o711)
+        return wanted
+    short = Path(tempfile.mkdtemp(prefix="holdfast-run-"))
+    short.chmod(0o711)
+    return short
+
+
+def passable(path: Path) -> bool:
+    """Whether any user may walk through every directory on the way to `path`."""
+    resolved = path.resolve()
+    return all(p.stat().st_mode & stat.S_IXOTH for p in (resolved, *resolved.parents) if p.is_dir())
+
+
+class ReservedPorts:
+    """Ports that are ours for as long as this object lives.
+
+    Each is bound (not listening) with SO_REUSEPORT: only a process of the same user that also
+    sets the option can listen there, and until one does a connection is refused, as it must be
+    for a service that is down. Two platforms side by side therefore never clash. Linux only: other
+    kernels may hand a connection to the socket that does not listen, so there the ports are merely
+    free ones of a moment ago.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._sockets = {name: bound_socket(0) for name in names}
+        self.ports = {name: s.getsockname()[1] for name, s in self._sockets.items()}
+        if not LINUX:
+            self.close()
+
+    def close(self) -> None:
+        for held in self._sockets.values():
+            held.close()
+
+
+def bound_socket(port: int) -> socket.socket:
+    """Bind a loopback port that its owner shares with the sandbox's reservation."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock

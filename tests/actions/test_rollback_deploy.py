@@ -1,0 +1,392 @@
+import fcntl
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from holdfast.actions import RollbackDeploy, action_named, build_actions
+from holdfast.actions.key_journal import JOURNAL, ready_name
+from holdfast.kernel.catalogue import Catalogue, Service
+from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.errors import BadInputError, NotFoundError
+from holdfast.response.ports import (
+    ActionRequest,
+    Effect,
+    LostReplyError,
+    Repeatability,
+    TargetUnreachableError,
+)
+from tests.io_parts import catalogue, point, releases, request
+
+
+class Moves:
+    """Counts how often the link was replaced, by the kernel's own word."""
+
+    def __init__(self, directory: Path) -> None:
+        import inotify_simple
+
+        self._inotify = inotify_simple.INotify()
+        flags = inotify_simple.flags
+        self._moved_to = int(flags.MOVED_TO)
+        # Both halves of a move: inotify merges equal events that follow one another.
+        self._inotify.add_watch(directory, flags.MOVED_FROM | flags.MOVED_TO)
+
+    def count(self) -> int:
+        return sum(
+            bool(event.mask & self._moved_to) and event.name == "current"
+            for event in self._inotify.read(timeout=0)
+        )
+
+    def close(self) -> None:
+        self._inotify.close()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return releases(tmp_path / "api", "v1", "v2", "v3", current="v2")
+
+
+@pytest.fixture
+def moves(directory: Path) -> Iterator[Moves]:
+    pytest.importorskip("inotify_simple", reason="counts with inotify, which is Linux's")
+    moves = Moves(directory)
+    yield moves
+    moves.close()
+
+
+def described(directory: Path, **release: str) -> Catalogue:
+    control = {"release": {"directory": str(directory), **release}}
+    return catalogue(Service(name="api", control=control), Service(name="store"))
+
+
+@pytest.fixture
+def rollback(directory: Path) -> RollbackDeploy:
+    return RollbackDeploy(described(directory))
+
+
+def attempt(rollback: RollbackDeploy, key: str = "i/s/1", **params: object) -> ActionRequest:
+    return request("rollback_deploy", "api", pre_image=rollback.observe("api", params), key=key)
+
+
+def current(directory: Path) -> str:
+    return str((directory / "current").readlink())
+
+
+def test_the_link_is_put_back_once(rollback: RollbackDeploy, directory: Path, moves: Moves) -> None:
+    asked = attempt(rollback)
+
+    outcome = rollback.perform(asked)
+
+    assert asked.pre_image["to"] == "v1"
+    assert asked.pre_image["reversible"] == "put the link back to v2"
+    assert (outcome.ok, outcome.effect) == (True, Effect.PRESENT)
+    assert current(directory) == "v1"
+    assert moves.count() == 1
+    assert rollback.repeatability is Repeatability.IDEMPOTENT
+
+
+def test_a_repeat_with_the_same_key_is_answered_and_not_done_again(
+    rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    asked = attempt(rollback)
+    rollback.perform(asked)
+
+    again = rollback.perform(asked)
+
+    assert (again.ok, again.effect) == (True, Effect.PRESENT)
+    assert "already done, not repeated" in again.summary
+    assert moves.count() == 1
+
+
+def test_a_late_repeat_after_somebody_deployed_anew_does_nothing(
+    rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    asked = attempt(rollback)
+    rollback.perform(asked)
+    point(directory, "v2")
+
+    again = rollback.perform(asked)
+
+    assert again.effect is Effect.PRESENT
+    assert current(directory) == "v2"
+    assert moves.count() == 2
+
+
+def test_two_workers_with_the_same_key_move_the_link_once(directory: Path, moves: Moves) -> None:
+    asked = attempt(RollbackDeploy(described(directory)))
+    together = threading.Barrier(8)
+    outcomes = []
+
+    def work() -> None:
+        worker = RollbackDeploy(described(directory))
+        together.wait(10)
+        outcomes.append(worker.perform(asked))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert moves.count() == 1
+    assert {(o.ok, o.effect) for o in outcomes} == {(True, Effect.PRESENT)}
+    assert current(directory) == "v1"
+
+
+def test_two_steps_with_different_keys_cannot_both_move_the_link(
+    directory: Path, moves: Moves
+) -> None:
+    rollback = RollbackDeploy(described(directory))
+    first, second = attempt(rollback, "i/s/1"), attempt(rollback, "j/s/1")
+
+    outcomes = [rollback.perform(first), rollback.perform(second)]
+
+    assert [o.ok for o in outcomes] == [True, False]
+    assert outcomes[1].error_category == "changed_meanwhile"
+    assert outcomes[1].effect is Effect.ABSENT
+    assert moves.count() == 1
+
+
+@pytest.mark.parametrize("deployed", ["v3", "v1", "v2"])
+def test_a_link_that_changed_since_it_was_looked_at_is_left_alone(
+    deployed: str, rollback: RollbackDeploy, directory: Path
+) -> None:
+    asked = attempt(rollback)
+    point(directory, deployed)  # v2 too: set anew, it is another decision of somebody
+
+    outcome = rollback.perform(asked)
+    late = rollback.perform(asked)
+
+    assert (outcome.ok, outcome.effect) == (False, Effect.ABSENT)
+    assert outcome.error_category == late.error_category == "changed_meanwhile"
+    assert current(directory) == deployed
+
+
+class DyingClock:
+    """Dies at the n-th look at the time, which is when the journal is written."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+        self._clock = SystemClock()
+
+    def now(self) -> datetime:
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        return self._clock.wait(event, timeout_s)
+
+
+def die(directory: Path, asked: ActionRequest, at: int) -> None:
+    clock: Clock = DyingClock(at)
+    with pytest.raises(KeyboardInterrupt):
+        RollbackDeploy(described(directory), clock=clock).perform(asked)
+
+
+def test_a_crash_before_the_move_is_probed_as_absent_and_can_be_done_again(
+    rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    asked = attempt(rollback)
+    die(directory, asked, at=1)
+
+    assert rollback.probe(asked).effect is Effect.ABSENT
+    assert rollback.perform(asked).ok
+    assert moves.count() == 1
+
+
+def test_a_crash_after_the_move_is_probed_as_present_and_is_not_done_again(
+    rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    asked = attempt(rollback)
+    die(directory, asked, at=2)
+    point(directory, "v2")  # even if somebody has deployed the same anew
+
+    assert rollback.probe(asked).effect is Effect.PRESENT
+    assert rollback.perform(asked).effect is Effect.PRESENT
+    assert current(directory) == "v2"
+    assert moves.count() == 2
+
+
+def test_a_crash_between_begun_and_the_move_is_told_by_the_link_that_lies_ready(
+    rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    asked = attempt(rollback)
+    (directory / ready_name(asked.idempotency_key)).symlink_to("v1")
+    row = {"key": asked.idempotency_key, "state": "begun", "before": "v2", "after": "v1", "at": "t"}
+    (directory / JOURNAL).write_text(json.dumps(row) + "\n")
+
+    assert rollback.probe(asked).effect is Effect.ABSENT
+    assert rollback.perform(asked).ok
+    assert moves.count() == 1
+    assert not (directory / ready_name(asked.idempotency_key)).is_symlink()
+
+
+@pytest.mark.parametrize("dies_at", [2, 99])
+def test_a_torn_line_in_the_journal_does_not_swallow_the_next(
+    dies_at: int, rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    (directory / JOURNAL).write_bytes(b'{"key":"i/s/1","state":"do')
+    asked = attempt(rollback)
+
+    with suppress(KeyboardInterrupt):
+        RollbackDeploy(described(directory), clock=DyingClock(dies_at)).perform(asked)
+    again = rollback.perform(asked)
+
+    assert "already done, not repeated" in again.summary
+    assert moves.count() == 1
+
+
+def test_while_somebody_holds_the_lock_the_effect_is_unknown(
+    rollback: RollbackDeploy, directory: Path
+) -> None:
+    asked = request("rollback_deploy", "api", pre_image=rollback.observe("api", {}), timeout_s=0.1)
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(LostReplyError, match="held by someone else"):
+            rollback.perform(asked)
+
+    assert current(directory) == "v2"
+
+
+def test_an_undo_puts_the_link_back_once_and_only_if_it_is_still_ours(
+    rollback: RollbackDeploy, directory: Path, moves: Moves
+) -> None:
+    asked = attempt(rollback)
+    rollback.perform(asked)
+
+    first, second = rollback.undo(asked), rollback.undo(asked)
+    late = rollback.perform(asked)
+
+    assert (first.ok, second.ok) == (True, True)
+    assert late.effect is Effect.PRESENT
+    assert current(directory) == "v2"
+    assert moves.count() == 2
+
+
+def test_an_undo_after_somebody_deployed_does_nothing(
+    rollback: RollbackDeploy, directory: Path
+) -> None:
+    asked = attempt(rollback)
+    rollback.perform(asked)
+    point(directory, "v3")
+
+    assert rollback.undo(asked).error_category == "changed_meanwhile"
+    assert current(directory) == "v3"
+
+
+def test_an_undo_of_what_never_happened_is_refused(rollback: RollbackDeploy) -> None:
+    assert rollback.undo(attempt(rollback)).error_category == "nothing_to_undo"
+
+
+@pytest.mark.parametrize("version", ["../v1", "..", "v1/../v2", "/etc", "", ".hidden", "a b", 3])
+def test_a_version_that_is_no_plain_name_is_refused(
+    version: object, rollback: RollbackDeploy
+) -> None:
+    with pytest.raises(BadInputError, match="no plain version name"):
+        rollback.observe("api", {"to": version})
+
+
+def test_a_release_that_is_a_link_out_of_the_directory_is_not_rolled_back_to(
+    rollback: RollbackDeploy, directory: Path, tmp_path: Path
+) -> None:
+    (directory / "v0").symlink_to(tmp_path)
+
+    seen = rollback.observe("api", {"to": "v0"})
+    outcome = rollback.perform(request("rollback_deploy", "api", pre_image=seen))
+
+    assert seen["to"] is None
+    assert outcome.error_category == "no_previous_release"
+    assert "v0 is not a directory" in outcome.summary
+
+
+def test_a_release_that_vanished_since_the_look_is_not_rolled_back_to(
+    rollback: RollbackDeploy, directory: Path
+) -> None:
+    asked = attempt(rollback)
+    (directory / "v1" / "app.py").unlink()
+
+    outcome = rollback.perform(asked)
+
+    assert (outcome.ok, outcome.effect) == (False, Effect.ABSENT)
+    assert outcome.error_category == "release_incomplete"
+    assert current(directory) == "v2"
+
+
+def test_the_history_decides_where_there_is_one(directory: Path) -> None:
+    rollback = RollbackDeploy(
+        described(directory, history="deployments"),
+        previous_release=lambda service, version: ("v3", f"{service} ran v3 before {version}"),
+    )
+
+    assert rollback.observe("api", {})["to"] == "v3"
+
+
+def test_a_history_that_cannot_be_read_is_not_replaced_by_a_guess(directory: Path) -> None:
+    def gone(service: str, version: str) -> tuple[str | None, str]:
+        raise ConnectionError("the database is gone")
+
+    rollback = RollbackDeploy(described(directory, history="deployments"), previous_release=gone)
+
+    seen = rollback.observe("api", {})
+    assert seen["to"] is None
+    assert seen["why"] == "the deployment history can't be read: the database is gone"
+
+
+def test_a_step_that_names_another_running_version_does_nothing(rollback: RollbackDeploy) -> None:
+    seen = rollback.observe("api", {"from": "v3"})
+
+    assert seen["to"] is None
+    assert "api runs v2, not v3" in seen["why"]
+
+
+def test_a_link_that_leads_out_of_the_directory_is_not_touched(
+    rollback: RollbackDeploy, directory: Path
+) -> None:
+    point(directory, "../elsewhere")
+
+    seen = rollback.observe("api", {})
+
+    assert seen["reachable"] is False
+    assert "is left alone" in seen["why"]
+
+
+def test_where_there_is_no_directory_nothing_was_done(tmp_path: Path) -> None:
+    rollback = RollbackDeploy(described(tmp_path / "gone"))
+    seen = rollback.observe("api", {})
+
+    assert seen["reachable"] is False
+    with pytest.raises(TargetUnreachableError, match="nothing was changed"):
+        rollback.perform(request("rollback_deploy", "api", pre_image={"current": "v2", "to": "v1"}))
+
+
+@pytest.mark.parametrize(
+    ("target", "params", "says"),
+    [
+        ("api@north", {}, "name the service without @region"),
+        ("store", {}, "not under release control"),
+        ("api", {"version": "v1"}, "no parameter 'version'; known: from, to"),
+    ],
+)
+def test_what_cannot_be_rolled_back_is_refused_with_the_way_out(
+    target: str, params: dict[str, str], says: str, rollback: RollbackDeploy
+) -> None:
+    with pytest.raises(BadInputError, match=says):
+        rollback.observe(target, params)
+
+
+def test_an_unknown_action_lists_the_known_ones(directory: Path) -> None:
+    actions = build_actions(described(directory))
+
+    assert list(actions) == ["restart_service", "rollback_deploy"]
+    assert action_named(actions, "rollback_deploy").least_impact == "low"
+    with pytest.raises(NotFoundError, match="known actions: restart_service, rollback_deploy"):
+        action_named(actions, "rollback_deployment")

@@ -1,0 +1,40 @@
+"""What every test shares: a skip is an honest excuse on a laptop and a failure where everything is installed.
+
+`.ci/run` sets HOLDFAST_NO_SKIPS=1, so that a test which quietly stopped running is noticed.
+"""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+pytest_plugins = ["tests.real_parts"]
+
+NO_SKIPS = os.environ.get("HOLDFAST_NO_SKIPS") == "1"
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure that carries the skip's reason; an expected failure stays one."""
+    if not NO_SKIPS or report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    where = report.longrepr
+    reason = where[2] if isinstance(where, tuple) else str(where)
+    report.outcome = "failed"
+    report.longrepr = (
+        f"{report.nodeid} was skipped ({reason}) where HOLDFAST_NO_SKIPS=1 allows no skip;"
+        " install what it asks for"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_skip(report)
+    return report
