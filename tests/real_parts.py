@@ -182,7 +182,8 @@ def started_postgres(*settings: str) -> Iterator[Postgres]:
         str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync",
         "--locale=C", "-E", "UTF8",
     ]  # fmt: skip
-    subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=directory)
+    made = subprocess.run(initdb, check=False, capture_output=True, user=user, cwd=directory)
+    assert made.returncode == 0, f"initdb failed: {made.stderr.decode(errors='replace')}"
     options = [
         "listen_addresses=", f"unix_socket_directories={directory}", "fsync=off",
         "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", *settings,

@@ -1,5 +1,7 @@
 """Whole incidents as records, for every test that needs a realistic one."""
 
+from typing import Any
+
 from holdfast.incident import Kind, Record
 from holdfast.kernel import format_at
 from tests.scene import (
@@ -105,15 +107,19 @@ def every_kind(incident_id: str = "INC-4") -> list[Record]:
 
 
 def _people_say_no(scene: Scene) -> None:
-    for number, ending in enumerate(
-        (Kind.APPROVAL_DENIED, Kind.APPROVAL_EXPIRED, Kind.STEP_BLOCKED, Kind.STEP_SKIPPED), 1
-    ):
+    refusal = verdict("refuse", reason("a precondition fails", ok=False, rule="precondition"))
+    endings: tuple[tuple[Kind, dict[str, Any]], ...] = (
+        (Kind.APPROVAL_DENIED, {"verdict": refusal, "why": "dana denied it"}),
+        (Kind.APPROVAL_EXPIRED, {"verdict": refusal}),
+        (Kind.STEP_BLOCKED, {"verdict": refusal, "why": "it was refused"}),
+        (Kind.STEP_SKIPPED, {}),
+    )
+    for number, (ending, data) in enumerate(endings, start=1):
         step_id = f"S{number}"
         proposed(scene, step_id=step_id)
         if ending in {Kind.APPROVAL_DENIED, Kind.APPROVAL_EXPIRED}:
             asked(scene, step_id)
-        refusal = verdict("refuse", reason("a precondition fails", ok=False, rule="precondition"))
-        scene.add(ending, {"step_id": step_id, "verdict": refusal, "why": "no"}, actor=DANA)
+        scene.add(ending, {"step_id": step_id, **data}, actor=DANA)
 
 
 def _step_lost_and_found(scene: Scene) -> None:

@@ -1,79 +1,19 @@
 import fcntl
-import json
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from holdfast.actions import RollbackDeploy, action_named, build_actions
-from holdfast.actions.key_journal import JOURNAL, ready_name
-from holdfast.kernel.catalogue import Catalogue, Service
-from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import BadInputError, NotFoundError
 from holdfast.response.ports import (
-    ActionRequest,
     Effect,
     LostReplyError,
     Repeatability,
     TargetUnreachableError,
 )
-from tests.io_parts import catalogue, point, releases, request
-
-
-class Moves:
-    """Counts how often the link was replaced, by the kernel's own word."""
-
-    def __init__(self, directory: Path) -> None:
-        import inotify_simple
-
-        self._inotify = inotify_simple.INotify()
-        flags = inotify_simple.flags
-        self._moved_to = int(flags.MOVED_TO)
-        # Both halves of a move: inotify merges equal events that follow one another.
-        self._inotify.add_watch(directory, flags.MOVED_FROM | flags.MOVED_TO)
-
-    def count(self) -> int:
-        return sum(
-            bool(event.mask & self._moved_to) and event.name == "current"
-            for event in self._inotify.read(timeout=0)
-        )
-
-    def close(self) -> None:
-        self._inotify.close()
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return releases(tmp_path / "api", "v1", "v2", "v3", current="v2")
-
-
-@pytest.fixture
-def moves(directory: Path) -> Iterator[Moves]:
-    pytest.importorskip("inotify_simple", reason="counts with inotify, which is Linux's")
-    moves = Moves(directory)
-    yield moves
-    moves.close()
-
-
-def described(directory: Path, **release: str) -> Catalogue:
-    control = {"release": {"directory": str(directory), **release}}
-    return catalogue(Service(name="api", control=control), Service(name="store"))
-
-
-@pytest.fixture
-def rollback(directory: Path) -> RollbackDeploy:
-    return RollbackDeploy(described(directory))
-
-
-def attempt(rollback: RollbackDeploy, key: str = "i/s/1", **params: object) -> ActionRequest:
-    return request("rollback_deploy", "api", pre_image=rollback.observe("api", params), key=key)
-
-
-def current(directory: Path) -> str:
-    return str((directory / "current").readlink())
+from tests.io_parts import point, request
+from tests.release_parts import Moves, attempt, current, described
 
 
 def test_the_link_is_put_back_once(rollback: RollbackDeploy, directory: Path, moves: Moves) -> None:
@@ -164,85 +104,6 @@ def test_a_link_that_changed_since_it_was_looked_at_is_left_alone(
     assert (outcome.ok, outcome.effect) == (False, Effect.ABSENT)
     assert outcome.error_category == late.error_category == "changed_meanwhile"
     assert current(directory) == deployed
-
-
-class DyingClock:
-    """Dies at the n-th look at the time, which is when the journal is written."""
-
-    def __init__(self, at: int) -> None:
-        self._left = at
-        self._clock = SystemClock()
-
-    def now(self) -> datetime:
-        self._left -= 1
-        if self._left == 0:
-            raise KeyboardInterrupt
-        return self._clock.now()
-
-    def monotonic(self) -> float:
-        return self._clock.monotonic()
-
-    def wait(self, event: threading.Event, timeout_s: float) -> bool:
-        return self._clock.wait(event, timeout_s)
-
-
-def die(directory: Path, asked: ActionRequest, at: int) -> None:
-    clock: Clock = DyingClock(at)
-    with pytest.raises(KeyboardInterrupt):
-        RollbackDeploy(described(directory), clock=clock).perform(asked)
-
-
-def test_a_crash_before_the_move_is_probed_as_absent_and_can_be_done_again(
-    rollback: RollbackDeploy, directory: Path, moves: Moves
-) -> None:
-    asked = attempt(rollback)
-    die(directory, asked, at=1)
-
-    assert rollback.probe(asked).effect is Effect.ABSENT
-    assert rollback.perform(asked).ok
-    assert moves.count() == 1
-
-
-def test_a_crash_after_the_move_is_probed_as_present_and_is_not_done_again(
-    rollback: RollbackDeploy, directory: Path, moves: Moves
-) -> None:
-    asked = attempt(rollback)
-    die(directory, asked, at=2)
-    point(directory, "v2")  # even if somebody has deployed the same anew
-
-    assert rollback.probe(asked).effect is Effect.PRESENT
-    assert rollback.perform(asked).effect is Effect.PRESENT
-    assert current(directory) == "v2"
-    assert moves.count() == 2
-
-
-def test_a_crash_between_begun_and_the_move_is_told_by_the_link_that_lies_ready(
-    rollback: RollbackDeploy, directory: Path, moves: Moves
-) -> None:
-    asked = attempt(rollback)
-    (directory / ready_name(asked.idempotency_key)).symlink_to("v1")
-    row = {"key": asked.idempotency_key, "state": "begun", "before": "v2", "after": "v1", "at": "t"}
-    (directory / JOURNAL).write_text(json.dumps(row) + "\n")
-
-    assert rollback.probe(asked).effect is Effect.ABSENT
-    assert rollback.perform(asked).ok
-    assert moves.count() == 1
-    assert not (directory / ready_name(asked.idempotency_key)).is_symlink()
-
-
-@pytest.mark.parametrize("dies_at", [2, 99])
-def test_a_torn_line_in_the_journal_does_not_swallow_the_next(
-    dies_at: int, rollback: RollbackDeploy, directory: Path, moves: Moves
-) -> None:
-    (directory / JOURNAL).write_bytes(b'{"key":"i/s/1","state":"do')
-    asked = attempt(rollback)
-
-    with suppress(KeyboardInterrupt):
-        RollbackDeploy(described(directory), clock=DyingClock(dies_at)).perform(asked)
-    again = rollback.perform(asked)
-
-    assert "already done, not repeated" in again.summary
-    assert moves.count() == 1
 
 
 def test_while_somebody_holds_the_lock_the_effect_is_unknown(

@@ -114,6 +114,27 @@ def test_two_services_that_nothing_connects_make_no_incident_together() -> None:
     assert not any(t.openings for t in platform_ticks(3, ONSET + 10, fault))
 
 
+def test_a_fault_that_is_missed_at_first_is_found_while_it_lasts() -> None:
+    def fault(n: int, readings: dict[SignalKey, float]) -> None:
+        for region, onset in (("north", ONSET), ("south", ONSET + 8)):
+            if n >= onset:
+                readings[SignalKey("shop", region, "errors")] = 0.3
+
+    opened = [t for t in platform_ticks(6, ONSET + 20, fault) if t.openings]
+
+    assert ONSET + 8 <= opened[0].n <= ONSET + 11
+    assert "still above" in opened[-1].openings[0].anomalies[0].reason
+
+
+def test_one_signal_each_of_two_services_in_two_regions_is_not_one_fault() -> None:
+    def fault(n: int, readings: dict[SignalKey, float]) -> None:
+        if n >= ONSET:
+            readings[SignalKey("shop", "north", "errors")] = 0.5
+            readings[SignalKey("packer", "south", "errors")] = 0.5
+
+    assert not any(t.openings for t in platform_ticks(7, ONSET + 6, fault))
+
+
 def test_traffic_that_comes_back_to_its_old_level_after_a_surge_is_no_symptom() -> None:
     def surge(n: int) -> float:
         return 3.0 if 80 <= n < 180 else 1.0

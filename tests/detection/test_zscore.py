@@ -68,7 +68,7 @@ def shapes(seed: int, ticks: int) -> Floats:
     return noise
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_fast_rule_gives_the_verdicts_of_the_exact_one(seed: int) -> None:
     agree(shapes(seed, 260))
 
@@ -99,7 +99,7 @@ READING = st.one_of(
 
 
 # not shrunk: the exact rule is slow, and the numbers in the assertion say enough
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     rows=hnp.arrays(np.float64, (12, 4), elements=READING),
     seed=st.integers(0, 2**32),

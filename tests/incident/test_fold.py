@@ -82,6 +82,21 @@ def test_a_bad_deploy_ends_closed_with_its_step_verified() -> None:
     assert state.label["label"] == "true_alarm"
 
 
+def test_the_state_holds_all_that_was_diagnosed() -> None:
+    records = no_runbook()
+    ranked = next(r for r in records if r.kind == Kind.HYPOTHESES_RANKED)
+    checks = next(r for r in records if r.kind == Kind.CHECKS_RECORDED)
+    state = fold(records, "INC-2")
+
+    assert list(state.hypotheses) == ranked.data["hypotheses"]
+    assert list(state.evidence) == ranked.data["evidence"]
+    assert list(state.missing_context) == ranked.data["missing_context"]
+    assert state.checks == checks.data["results"]
+    assert state.symptom == checks.data["symptom"]
+    assert (state.checks_seq, state.diagnosis_seq) == (checks.seq, ranked.seq)
+    assert state.root == ranked.data["hypotheses"][0]
+
+
 def test_an_incident_without_a_plan_waits_held_for_a_person() -> None:
     state = fold(no_runbook(), "INC-2")
 

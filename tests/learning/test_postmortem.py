@@ -89,6 +89,34 @@ def test_every_sentence_about_what_went_well_or_badly_cites_a_record(
         assert all(re.search(r"\(#\d+(, #\d+)*\)$", item) for item in items), items
 
 
+def test_the_summary_tells_it_in_a_few_sentences_with_their_records() -> None:
+    assert section(written(bad_deploy()), "Summary").splitlines()[0] == (
+        "Found 3.0 s after it began (#1). Inferred cause: release of shop-api, likely (#4). "
+        "Done: rollback_deploy on shop-api, succeeded (#8). Recovered 20.0 s after it began (#12)."
+    )
+    assert (
+        section(written(rough_ride()), "Summary")
+        .splitlines()[0]
+        .endswith(
+            "Done: rollback_deploy on shop-api, failed (#8). "
+            "Done: rollback_deploy on shop-api, settled as happened (#15)."
+        )
+    )
+
+
+def test_a_long_reason_is_short_in_the_summary_and_whole_in_the_timeline() -> None:
+    scene = Scene()
+    opened(scene)
+    why = "held in the east; " * 20
+    scene.add(Kind.DISMISSED, {"why": why}, actor=DANA)
+    text = written(scene.records)
+    (told,) = [row for row in section(text, "Summary").splitlines() if row.startswith("- ")]
+
+    assert told.endswith("… (#2)")
+    assert len(told) < 260
+    assert why.strip() in section(text, "Timeline")
+
+
 def test_the_impact_says_which_series_how_far_and_for_how_long() -> None:
     rows = section(written(bad_deploy()), "Impact")
 

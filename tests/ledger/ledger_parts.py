@@ -31,10 +31,11 @@ def record(claim: Claim, offset: int = 1, **data: object) -> Record:
 
 def batch(claim: Claim, count: int = 1, **more: Any) -> Batch:  # noqa: ANN401 - any field of Batch
     """Make a batch of `count` notes with a projection that names the last one."""
+    key = f"incident:{claim.incident_id}:status"
     fields: dict[str, Any] = {
         "claim": claim,
         "records": [record(claim, n, text=f"note {n}") for n in range(1, count + 1)],
-        "projections": {f"incident:{claim.incident_id}:status": {"seq": claim.seq + count}},
+        "project": lambda head: {key: {"seq": claim.seq + count, "head": head.hex()[:6]}},
         "at": START,
         "lease_s": LEASE_S,
     }

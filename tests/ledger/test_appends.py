@@ -55,9 +55,9 @@ def test_projections_are_written_with_their_records(ledger: SqliteLedger) -> Non
     claim = opened(ledger)
     key = f"incident:{claim.incident_id}:status"
 
-    assert ledger.kv(key) == b'{"seq":1}'
-    ledger.append(batch(claim, 2))
-    assert ledger.kv(key) == b'{"seq":3}'
+    assert ledger.kv(key) == b'{"head":"%b","seq":1}' % claim.head.hex()[:6].encode()
+    after = ledger.append(batch(claim, 2))
+    assert ledger.kv(key) == b'{"head":"%b","seq":3}' % after.head.hex()[:6].encode()
     assert ledger.kv("incident:INC-9:status") is None
 
 

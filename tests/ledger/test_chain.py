@@ -162,9 +162,9 @@ def verdicts(path: Path) -> tuple[Any, Any]:
         ledger.close()
 
 
-def change(path: Path, statement: str) -> None:
+def change(path: Path, statement: str, *values: int) -> None:
     db = apsw.Connection(str(path))
-    db.execute(statement)
+    db.execute(statement, values)
     db.close()
 
 
@@ -183,7 +183,7 @@ def test_a_bit_flipped_in_the_file_is_named(written: Path, seq: int) -> None:
 
 @pytest.mark.parametrize("seq", range(1, LENGTH + 1))
 def test_a_row_deleted_from_the_file_is_named(written: Path, seq: int) -> None:
-    change(written, f"delete from record where incident_id = 'INC-1' and seq = {seq}")
+    change(written, "delete from record where incident_id = 'INC-1' and seq = ?", seq)
     first, second = verdicts(written)
 
     assert (first.ok, first.first_bad_seq, second.ok) == (False, seq, True)

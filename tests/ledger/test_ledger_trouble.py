@@ -51,7 +51,7 @@ def test_a_full_store_says_so_and_goes_on_once_there_is_room(ledger: SqliteLedge
     with pytest.raises(LedgerUnavailableError, match=r"is full; nothing was written and no action"):
         ledger.append(batch(claim, records=big))
     assert ledger.links(claim.incident_id) == before
-    assert ledger.kv(f"incident:{claim.incident_id}:status") == b'{"seq":1}'
+    assert b'"seq":1}' in (ledger.kv(f"incident:{claim.incident_id}:status") or b"")
     assert ledger.broken is None
 
     ledger._writing.pragma("max_page_count", pages + 1000)
@@ -145,7 +145,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
 
 
 def test_a_place_that_cannot_hold_a_durable_file_is_refused() -> None:
-    with pytest.raises(LedgerUnavailableError, match="journal_mode=memory.*is not durable"):
+    with pytest.raises(LedgerUnavailableError, match=r"journal_mode=memory.*is not durable"):
         SqliteLedger(Path(":memory:"))
 
 
@@ -159,7 +159,7 @@ def test_a_damaged_page_is_a_clear_message(path: Path) -> None:
     content[8192:] = bytes(len(content) - 8192)
     path.write_bytes(content)
 
-    with pytest.raises(LedgerUnavailableError, match="can't (read|prepare) the ledger"):
+    with pytest.raises(LedgerUnavailableError, match=r"can't (read|prepare) the ledger"):
         SqliteLedger(path).records("INC-1")
 
 

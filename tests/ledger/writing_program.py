@@ -22,10 +22,11 @@ def write(ledger: SqliteLedger) -> None:
         while True:
             claim = ledger.append(batch(claim, records=[record(claim, text="x" * 400)]))
             with _SAY:
-                print(claim.incident_id, claim.seq, flush=True)
+                sys.stdout.write(f"{claim.incident_id} {claim.seq}\n")
+                sys.stdout.flush()
     except HoldfastError as error:
         with _SAY:
-            print(error.message, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{error.message}\n")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@ import io
 import json
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import stamina
@@ -53,6 +54,20 @@ def test_a_webhook_gets_the_page_as_json_with_its_key_and_without_secrets(
         "incident_id", "title", "severity", "to", "level", "why", "packet_markdown", "packet",
     }  # fmt: skip
     assert "hunter2" not in sent.get_data(as_text=True)
+
+
+def test_a_page_goes_out_whatever_its_packet_holds(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/page").respond_with_data("")
+    odd = {"ratio": float("nan"), "at": datetime(2026, 11, 20, tzinfo=UTC), "regions": ("a", "b")}
+
+    delivery = WebhookChannel(httpserver.url_for("/page")).send(page(packet=odd))
+
+    assert delivery.delivered
+    assert httpserver.log[0][0].get_json()["packet"] == {
+        "ratio": None,
+        "at": "2026-11-20 00:00:00+00:00",
+        "regions": ["a", "b"],
+    }
 
 
 def test_a_5xx_is_tried_again_with_the_same_key(httpserver: HTTPServer) -> None:

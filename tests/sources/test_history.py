@@ -100,6 +100,9 @@ def test_a_row_torn_by_a_crash_is_left_out(tmp_path: Path) -> None:
     after = opened(tmp_path / "h", A)
 
     assert after.rows()[1][:, 0].tolist() == [0, 1, 3, 4]
+    assert after.column(A)[1].tolist() == [0, 1, 3, 4]
+    with pytest.raises(KeyError):
+        after.column(B)
     after.close()
 
 

@@ -26,7 +26,7 @@ def catalogue(**urls: str) -> Catalogue:
 
 
 @contextmanager
-def scraping(timeout_s: float = 5.0, **urls: str) -> Iterator[Scraper]:
+def scraping(timeout_s: float = 5.0, /, **urls: str) -> Iterator[Scraper]:
     scraper = Scraper(catalogue(**urls), timeout_s=timeout_s)
     try:
         yield scraper
@@ -104,7 +104,7 @@ def test_a_failed_scrape_is_a_reading_with_its_reason(httpserver: HTTPServer) ->
         "nobody": nobody,
         "odd": "gopher://there",
     }
-    with scraping(**urls) as scraper:
+    with scraping(5.0, **urls) as scraper:
         row = scraper.tick()
 
         reasons = {f.service: f.reason for f in row.failures}

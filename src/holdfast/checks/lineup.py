@@ -58,7 +58,7 @@ def _text(settings: Mapping[str, Any], part: str, key: str, *, section: str = "c
 def _paths(checks: Mapping[str, Any]) -> Sequence[str]:
     given = checks["disk"]
     paths = given.get("paths") if isinstance(given, Mapping) else None
-    if not isinstance(paths, list) or not paths:
+    if not isinstance(paths, list | tuple) or not paths:
         raise _missing("checks.disk.paths", "a list of paths")
     return [str(path) for path in paths]
 

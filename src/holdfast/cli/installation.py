@@ -8,32 +8,36 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Dir, Json
+from holdfast.cli.options import HERE, Dir, Json, add
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command()(init)
-    app.command()(serve)
-    app.command()(detect)
-    check = typer.Typer(help="Read-only checks.", no_args_is_help=True)
-    check.command("list")(check_list)
-    check.command("run")(check_run)
+    for command in (init, serve, detect):
+        add(app, command)
+    check = typer.Typer(help="Look at the live state, read-only.", no_args_is_help=True)
+    add(check, check_list, "list")
+    add(check, check_run, "run")
     app.add_typer(check, name="check")
-    kv = typer.Typer(help="The five keys of an incident.", no_args_is_help=True)
-    kv.command("get")(kv_get)
+    kv = typer.Typer(help="Read an incident's five keys.", no_args_is_help=True)
+    add(kv, kv_get, "get")
     app.add_typer(kv, name="kv")
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]")] = HERE, *, as_json: Json = False
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where; it is made if it does not exist.")
+    ] = HERE,
+    *,
+    as_json: Json = False,
 ) -> None:
-    """Write a new installation: settings, service catalogue, example runbooks, first token.
+    """Make an installation: settings, catalogue, runbooks, token.
 
     A fresh installation is in mode observe and performs nothing.
     Nothing that exists is overwritten.
 
-    Example: holdfast init ./holdfast
+    Example:
+      holdfast init ./holdfast
     """
     from holdfast.app.new import init as create
 
@@ -48,25 +52,32 @@ def init(
             }
         )
         return
+    width = max((len(name) for name in (*dict(made.files), *made.kept)), default=0)
+    output.line(f"In {made.directory.resolve()}:")
     for name, why in made.files:
-        output.line(f"wrote {made.directory / name}: {why}")
+        output.line(f"  wrote  {name.ljust(width)}  {why}")
     for name in made.kept:
-        output.line(f"kept  {made.directory / name}: it was there before")
+        output.line(f"  kept   {name.ljust(width)}  it was there before")
+    output.line()
     if made.token:
-        output.line()
         output.line("Your token. It is shown this once; whoever has it can direct and approve:")
         output.line(f"  export HOLDFAST_TOKEN={made.token}")
+    else:
+        output.line("There are tokens already, so none was made; see `holdfast token --help`.")
     output.line()
     output.line(f"Next: describe your services in {made.directory / 'services.yaml'}, then")
     output.line(f"  holdfast serve --dir {made.directory}")
 
 
 def serve(*, directory: Dir = HERE, as_json: Json = False) -> None:
-    """Run everything in one process: sources, detection, engine, HTTP (/healthz, /metrics).
+    """Watch, respond and answer HTTP, in one process.
 
-    With --json, stdout is JSON Lines: listening, tick, record, notice, trouble.
+    Sources, detection, engine, and HTTP with /healthz and /metrics. Ctrl-C or SIGTERM
+    finishes the step in hand and ends. With --json, stdout is JSON Lines: listening, tick,
+    record, target, notice, trouble.
 
-    Example: holdfast serve --dir ./holdfast
+    Example:
+      holdfast serve --dir ./holdfast
     """
     from holdfast.app.installation import load_installation
     from holdfast.app.serve import serve as run
@@ -75,28 +86,35 @@ def serve(*, directory: Dir = HERE, as_json: Json = False) -> None:
 
 
 def detect(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV: timestamp,value")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="CSV with columns timestamp, value.")
+    ],
     *,
-    detector: Annotated[str, typer.Option(help="Which detector judges.")] = "zscore",
+    detector: Annotated[
+        str, typer.Option(metavar="NAME", help="Which detector judges.")
+    ] = "zscore",
     out: Annotated[
-        Path | None, typer.Option(help="One CSV per input, into this directory.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="One CSV per input, into this folder."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge time series in CSV files: one row out per row in.
+    """Judge time series in CSV files, one row out per row in.
 
     Columns: file, timestamp, value, expected, low, high, score (in sigmas), confidence,
     anomaly, severity, reason.
 
-    Example: holdfast detect cpu.csv --json
+    Example:
+      holdfast detect cpu.csv --json
     """
     from holdfast.sources import detect_file, json_lines, write_csv, write_rows
 
-    for number, path in enumerate(files):
-        result = detect_file(path, detector=detector)
+    # Every file is judged before anything is written, so that a bad one leaves nothing half-done.
+    results = [detect_file(path, detector=detector) for path in files]
+    for number, result in enumerate(results):
         if out is not None:
             written = write_csv(result, out)
-            output.note(f"{path}: {result.anomalies} anomalies; wrote {written}")
+            output.note(f"{result.series.path}: {result.anomalies} anomalies; wrote {written}")
         elif as_json:
             output.lines(json_lines(result))
         else:
@@ -104,9 +122,10 @@ def detect(
 
 
 def check_list(*, directory: Dir = HERE, as_json: Json = False) -> None:
-    """List the checks that the configuration has the means for.
+    """List the checks that the settings have the means for.
 
-    Example: holdfast check list --dir ./holdfast
+    Example:
+      holdfast check list --dir ./holdfast
     """
     from holdfast.app.build import check_runner
     from holdfast.app.installation import load_installation
@@ -116,18 +135,22 @@ def check_list(*, directory: Dir = HERE, as_json: Json = False) -> None:
     if as_json:
         output.document({"checks": list(names)})
     else:
-        output.lines(names)
+        output.lines(names or ["no check is configured; see `checks` in holdfast.yaml"])
 
 
 def check_run(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Which ones; all of them if none is named."),
+    ] = None,
     *,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Run checks now, in parallel, read-only. Exit 1 when one is not healthy.
+    """Run checks now, in parallel. Exit 1 when one is not healthy.
 
-    Example: holdfast check run database_connections http_health
+    Example:
+      holdfast check run database_connections http_health
     """
     from holdfast.app.build import check_runner
     from holdfast.app.installation import load_installation
@@ -138,27 +161,38 @@ def check_run(
     installation = load_installation(directory)
     now = clock.now()
     context = CheckContext(services=tuple(installation.catalogue.services), started_at=now, now=now)
-    results = check_runner(installation, clock).run(context, names)
+    results = check_runner(installation, clock).run(context, names or None)
     if as_json:
         output.document({name: result.as_data() for name, result in results.items()})
     else:
-        for name, result in results.items():
-            output.line(f"{name}: {result.status.value}: {result.summary} ({result.took_s:.2f} s)")
+        rows = [
+            {
+                "check": name,
+                "status": result.status.value,
+                "took": f"{result.took_s:.2f} s",
+                "summary": result.summary,
+            }
+            for name, result in results.items()
+        ]
+        empty = "no check is configured; see `checks` in holdfast.yaml"
+        output.table(rows, ("check", "status", "took", "summary"), empty=empty)
     if any(result.status is not Health.HEALTHY for result in results.values()):
         raise typer.Exit(1)
 
 
 def kv_get(
-    key: Annotated[str, typer.Argument(metavar="KEY")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="incident:ID:NAME")],
     *,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Read one of the five keys: incident:ID:status, :steps, :checkpoint, :timeline, :owner.
+    """Read one of the five keys of an incident.
 
-    The value is JSON, with or without --json.
+    NAME is status, steps, checkpoint, timeline or owner. The value is JSON, with or
+    without --json.
 
-    Example: holdfast kv get incident:INC-1:checkpoint
+    Example:
+      holdfast kv get incident:INC-1:checkpoint
     """
     from holdfast.app.desk import Desk
     from holdfast.app.keys import read_key
@@ -168,4 +202,4 @@ def kv_get(
     if as_json:
         output.document(value)
     else:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        output.line(json.dumps(value, ensure_ascii=False))

@@ -1,7 +1,9 @@
-"""Options that many commands share, with one wording."""
+"""Options that many commands share, with one wording; and how a command is added."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,12 +12,25 @@ Dir = Annotated[
     typer.Option(
         "--dir",
         envvar="HOLDFAST_DIR",
+        metavar="DIR",
         help="The installation, as `holdfast init` made it.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document (JSON Lines for streams).")]
-Because = Annotated[str, typer.Option("--because", help="Why, in your own words. It is recorded.")]
+Because = Annotated[
+    str,
+    typer.Option("--because", metavar="TEXT", help="Why, in your own words. It is recorded."),
+]
 Incident = Annotated[
     str, typer.Argument(metavar="INCIDENT", help="The incident's id, such as INC-1.")
 ]
 HERE = Path()
+# What keeps lines as they stand in a help text: an example must survive copying.
+_AS_IT_STANDS = "\b\n"
+
+
+def add(app: typer.Typer, command: Callable[..., Any], name: str | None = None) -> None:
+    """Add one command; its docstring is its help, and the example's lines stay as they are."""
+    text = inspect.cleandoc(command.__doc__ or "")
+    text = text.replace("\n\nExample:", f"\n\n{_AS_IT_STANDS}Example:")
+    app.command(name, help=text)(command)

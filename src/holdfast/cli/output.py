@@ -11,6 +11,23 @@ def document(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
+def failure(text: str, code: int, field: str | None) -> None:
+    """Print an error as one JSON document on one line, which fits a stream too."""
+    data = {"ok": False, "error": _clean(text), "field": field, "exit_code": code}
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+
+
+def error(text: str) -> None:
+    """Print an error as one line on stderr."""
+    sys.stderr.write(f"holdfast: {_clean(text)}\n")
+
+
+def _clean(text: str) -> str:
+    from holdfast.kernel.redact import redact
+
+    return redact(" ".join(text.split()))
+
+
 def line(text: str = "") -> None:
     """Print one line."""
     sys.stdout.write(text + "\n")
@@ -21,14 +38,17 @@ def note(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print rows under headings, as wide as they need to be."""
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    """Print rows under headings, as wide as they need to be; `empty` where there is no row."""
+    if not rows:
+        line(empty)
+        return
     shown = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [
-        max(len(heading), *(len(cells[i]) for cells in shown)) if shown else len(heading)
-        for i, heading in enumerate(columns)
+        max(len(heading), *(len(cells[i]) for cells in shown)) for i, heading in enumerate(columns)
     ]
-    for cells in [[column.upper() for column in columns], *shown]:
+    headings = [column.upper().replace("_", " ") for column in columns]
+    for cells in [headings, *shown]:
         line(
             "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         )
@@ -38,7 +58,9 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value)
 
 

@@ -9,18 +9,19 @@ a fault does so at once. What more traffic explains is no symptom, nor is a way 
 what the series is in the habit of (see `habits`).
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
 from holdfast.detection.anomaly import Anomaly, figure
 from holdfast.detection.baseline import Baseline, is_return
+from holdfast.detection.exact import SCORE_MAX, Floats
 from holdfast.detection.habits import Habits
 from holdfast.detection.opening import Opening
-from holdfast.detection.scores import Scores
+from holdfast.detection.scores import Scores, spec_confidence
 from holdfast.detection.settings import CompositeSettings, DetectorSettings
 from holdfast.kernel.catalogue import GOLDEN_SIGNALS, Catalogue, SignalKey
 from holdfast.kernel.clock import format_at
@@ -36,9 +37,11 @@ SURGE = 1.5
 LATENCY_SLACK = 1.5
 # How long after its last anomaly a series remembers its old level, in windows.
 MEMORY_WINDOWS = 2
-# A series this many times over the critical limit speaks for itself: what is off beside it
-# counts as critical too.
+# A series this many times over the critical limit speaks for itself: what is off beside it,
+# on the same service in the same region, counts as critical too.
 OVERWHELMING = 2
+# An error rate is still off while it is this many times its old reach above its old level.
+FAR_OFF = 2
 # Signals that follow the load.
 LOADED = frozenset({"latency", "saturation"})
 
@@ -66,6 +69,23 @@ class Evidence:
         return sum(worst) / len(worst)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OldLevel:
+    """A series before it first went off, and the reading that was off."""
+
+    baseline: Baseline
+    first_off: float
+    ticks_left: int
+
+    @property
+    def far_off(self) -> float:
+        """From where on it is as bad as when it went off; half way there for a constant level."""
+        base = self.baseline
+        if base.high > base.expected:
+            return base.expected + FAR_OFF * (base.high - base.expected)
+        return base.expected + (self.first_off - base.expected) / 2
+
+
 class Composite:
     """The rule over a catalogue; holds the anomalies of the last ticks and nothing else."""
 
@@ -80,18 +100,24 @@ class Composite:
         self._settings = settings or CompositeSettings()
         self._detector = detector or DetectorSettings()
         self._groups = {name: group for group in catalogue.groups() for name in group}
-        self._traffic = [(place, key) for place, key in enumerate(keys) if key.signal == "traffic"]
+        self._places = {key: place for place, key in enumerate(keys)}
+        traffic = [(place, key) for place, key in enumerate(keys) if key.signal == "traffic"]
+        self._traffic = np.array([place for place, _ in traffic], dtype=np.intp)
+        self._own_traffic = {(key.service, key.region): n for n, (_, key) in enumerate(traffic)}
+        self._group_traffic: dict[tuple[str, ...] | None, list[int]] = {}
+        for n, (_, key) in enumerate(traffic):
+            self._group_traffic.setdefault(self._groups.get(key.service), []).append(n)
         self._anomalies: deque[Mapping[SignalKey, Anomaly]] = deque(maxlen=self._settings.ticks)
-        self._loads: deque[Mapping[SignalKey, float]] = deque(maxlen=self._settings.ticks)
+        self._loads: deque[Floats] = deque(maxlen=self._settings.ticks)
         self._habits = Habits(ticks=self._settings.ticks, window=self._detector.window)
-        self._old_levels: dict[SignalKey, tuple[Baseline, int]] = {}
+        self._old_levels: dict[SignalKey, _OldLevel] = {}
 
     def observe(
         self, scores: Scores, anomalies: Iterable[Anomaly], at: datetime
     ) -> tuple[Opening, ...]:
         """Take a tick in; give an opening for every group in which the rule holds now."""
         golden = [a for a in anomalies if a.key.signal in GOLDEN_SIGNALS]
-        bad = {a.key: a for a in golden if _is_bad(a)}
+        bad = {a.key: a for a in (*self._still_off(scores, at), *golden) if _is_bad(a)}
         self._habits.observe(bad)
         symptoms = {
             key: a
@@ -107,40 +133,52 @@ class Composite:
     # ------------------------------------------------------------------ old levels
     def _is_way_back(self, anomaly: Anomaly) -> bool:
         known = self._old_levels.get(anomaly.key)
-        return known is not None and is_return(anomaly, known[0])
+        return known is not None and is_return(anomaly, known.baseline)
 
     def _remember(self, golden: Iterable[Anomaly]) -> None:
         """Keep the level that a series had before it first went off, for a while."""
         memory = MEMORY_WINDOWS * self._detector.window
-        levels = {k: (b, left - 1) for k, (b, left) in self._old_levels.items() if left > 1}
+        levels = {
+            key: replace(old, ticks_left=old.ticks_left - 1)
+            for key, old in self._old_levels.items()
+            if old.ticks_left > 1
+        }
         for anomaly in golden:
-            known = levels.get(anomaly.key)
-            levels[anomaly.key] = (known[0] if known else _level_before(anomaly), memory)
+            known = levels.get(anomaly.key) or _old_level(anomaly)
+            levels[anomaly.key] = replace(known, ticks_left=memory)
         self._old_levels = levels
 
+    def _still_off(self, scores: Scores, at: datetime) -> Iterable[Anomaly]:
+        """Give the error rates that are as bad as when they went off, whatever is normal by now.
+
+        A rolling window takes a fault for normal within a minute, and a fault that several
+        signals show one after the other would never add up. Where the level was constant there
+        is no range to be above: then whatever is above it is off, and lasting makes it critical.
+        """
+        for key, old in self._old_levels.items():
+            if key.signal == "errors":
+                value = float(scores.values[self._places[key]])
+                if value > old.far_off:
+                    yield _measured_by(old.baseline, key, value, at, self._detector)
+
     # ------------------------------------------------------------------ load
-    def _load(self, scores: Scores) -> Mapping[SignalKey, float]:
+    def _load(self, scores: Scores) -> Floats:
         """Give the traffic of every place as a multiple of what was expected there."""
-        places = [place for place, _ in self._traffic]
         with np.errstate(all="ignore"):
-            ratios = scores.values[places] / scores.expected[places]
-        pairs = zip(self._traffic, ratios.tolist(), strict=True)
-        return {key: ratio for (_, key), ratio in pairs if np.isfinite(ratio)}
+            ratios = scores.values[self._traffic] / scores.expected[self._traffic]
+        known: Floats = np.where(np.isfinite(ratios), ratios, np.nan)
+        return known
 
     def _load_at(self, key: SignalKey) -> float:
         """Give the load at a place over the last ticks: its own traffic, or else its group's."""
-        own = SignalKey(key.service, key.region, "traffic")
-        keys = [own] if any(own in load for load in self._loads) else self._traffic_near(key)
-        means = [
-            sum(seen) / len(seen)
-            for k in keys
-            if (seen := [load[k] for load in self._loads if k in load])
-        ]
-        return max(means, default=1.0)
-
-    def _traffic_near(self, key: SignalKey) -> list[SignalKey]:
-        group = self._groups.get(key.service, ())
-        return [k for _, k in self._traffic if k.service in group]
+        own = self._own_traffic.get((key.service, key.region))
+        recent = np.array(self._loads)
+        if own is None or np.isnan(recent[:, own]).all():
+            recent = recent[:, self._group_traffic.get(self._groups.get(key.service), [])]
+        else:
+            recent = recent[:, [own]]
+        recent = recent[:, ~np.isnan(recent).all(axis=0)]
+        return float(np.nanmean(recent, axis=0).max()) if recent.size else 1.0
 
     def _explained_by_load(self, anomaly: Anomaly) -> bool:
         """Busier is not broken: fuller in a surge, and slower in step with it, is expected."""
@@ -172,13 +210,20 @@ class Composite:
         if not any(e.key.signal == "errors" for e in found):
             # a stalled machine slows everything for a moment; a slow service stays slow
             found = [e for e in found if len(e.anomalies) == rule.ticks]
+        if not _hang_together(found):
+            return None
         found.sort(key=lambda e: -e.strength)
         critical = sum(e.strength > self._detector.critical_sigma for e in found)
-        if found and found[0].strength > OVERWHELMING * self._detector.critical_sigma:
-            critical = min(critical + 1, len(found))
+        critical = max(critical, self._beside_an_overwhelming_one(found))
         if critical < rule.critical and len(found) < rule.anomalies:
             return None
         return self._opening(group, found, critical, at)
+
+    def _beside_an_overwhelming_one(self, found: list[Evidence]) -> int:
+        """Count what is off at one place where a signal is off beyond doubt, with that signal."""
+        doubtless = OVERWHELMING * self._detector.critical_sigma
+        places = Counter(e.key[:2] for e in found)
+        return max((places[e.key[:2]] for e in found if e.strength > doubtless), default=0)
 
     def _opening(
         self, group: tuple[str, ...], found: list[Evidence], critical: int, at: datetime
@@ -221,18 +266,66 @@ class Composite:
         )
 
 
+def _hang_together(found: Sequence[Evidence]) -> bool:
+    """Tell whether one fault could show so: two services in two regions share nothing."""
+    services, regions = ({e.key[n] for e in found} for n in (0, 1))
+    return len(found) > len(services) or len(found) > len(regions)
+
+
 def _is_bad(anomaly: Anomaly) -> bool:
     return anomaly.direction == BAD_DIRECTION[anomaly.key.signal]
 
 
-def _level_before(anomaly: Anomaly) -> Baseline:
-    return Baseline(
+def _measured_by(
+    level: Baseline, key: SignalKey, value: float, at: datetime, detector: DetectorSettings
+) -> Anomaly:
+    """Make an anomaly of a reading that is above an old level."""
+    score = _score_above(level, value, detector)
+    return Anomaly(
+        key=key,
+        at=at,
+        value=value,
+        expected=level.expected,
+        low=level.low,
+        high=level.high,
+        score=score,
+        confidence=spec_confidence(score),
+        severity="critical" if score > detector.critical_sigma else "warning",
+        direction=1,
+        reason=f"{key} at {figure(value)}, {_before(level, score)}",
+    )
+
+
+def _before(level: Baseline, score: float) -> str:
+    if level.high > level.expected:
+        top = f"still above {figure(level.high)}, the top of its range before it went off"
+        return f"{top}, {score:.1f} sigma"
+    return f"constant at {figure(level.expected)} before it went off"
+
+
+def _score_above(level: Baseline, value: float, detector: DetectorSettings) -> float:
+    """Measure how far above an old level a reading is, in its sigmas.
+
+    A constant level has none. Its first change scores between the two limits (see `zscore`),
+    so a change that is still there scores as far above the critical limit: together the two
+    ticks are critical, either alone is not.
+    """
+    above = value - level.expected
+    sigma = (level.high - level.expected) / detector.anomaly_sigma
+    if sigma > 0:
+        return min(above / sigma, SCORE_MAX)
+    return detector.critical_sigma + 1 + above / (above + max(abs(level.expected), 1.0))
+
+
+def _old_level(anomaly: Anomaly) -> _OldLevel:
+    baseline = Baseline(
         expected=anomaly.expected,
         median=anomaly.expected,
         low=anomaly.low,
         high=anomaly.high,
         samples=0,
     )
+    return _OldLevel(baseline=baseline, first_off=anomaly.value, ticks_left=0)
 
 
 def _reason(anomaly: Anomaly) -> Reason:

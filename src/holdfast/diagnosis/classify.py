@@ -43,7 +43,7 @@ def classify(
         found = [signal for signal in bad if signal["signal"] == name]
         if found:
             return Classification(
-                incident_type=incident_type, reasons=tuple(_why(s, incident_type) for s in found)
+                incident_type=incident_type, reasons=tuple(_why(s) for s in found)
             )
     stopped = _stopped_instances(checks)
     if stopped:
@@ -54,12 +54,16 @@ def classify(
     return Classification(incident_type=UNKNOWN, reasons=(nothing,))
 
 
-def _why(signal: Mapping[str, Any], incident_type: str) -> Reason:
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else "no reading"
+
+
+def _why(signal: Mapping[str, Any]) -> Reason:
     return Reason(
         rule="classify",
         ok=True,
-        text=f"{signal['series']} is bad, so the type is {incident_type}",
-        reading=str(signal.get("value")),
+        text=f"{signal['series']} is out of range",
+        reading=_figure(signal.get("value")),
         source="detection",
         at=signal.get("at"),
     )

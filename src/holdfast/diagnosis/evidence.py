@@ -95,13 +95,18 @@ def _deployments(_name: str, result: Mapping[str, Any], _entity: str) -> Iterato
     suspect = result.get("suspect")
     if not suspect:
         return
-    minutes = float(suspect.get("age_s") or 0.0) / 60
     text = (
-        f"{suspect['service']} {suspect['version']} was deployed {minutes:.1f} minutes before the "
-        f"check by {suspect.get('deployed_by')} (before it: {suspect.get('previous_version')})"
+        f"{suspect['service']} {suspect['version']} was deployed {_ago(suspect.get('age_s'))} "
+        f"before the check by {suspect.get('deployed_by')}, in place of "
+        f"{suspect.get('previous_version')}"
     )
     piece = _piece("deploy", suspect["service"], None, EvidenceClass.CHANGE, text)
     yield {**piece, "value": suspect["version"], "change_id": str(suspect.get("id"))}
+
+
+def _ago(age_s: float | None) -> str:
+    seconds = float(age_s or 0.0)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004
 
 
 def _instances(name: str, result: Mapping[str, Any], _entity: str) -> Iterator[dict[str, Any]]:

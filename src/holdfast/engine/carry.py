@@ -215,7 +215,12 @@ class Carrier:
     def _page(self, case: Case, command: SendPage) -> PageSent:
         document = packet(self._view(case))
         markdown = packet_markdown(document)
-        nobody: Mapping[str, Any] = {"to": None, "level": command.level, "why": command.why, "deliveries": []}
+        nobody: Mapping[str, Any] = {
+            "to": None,
+            "level": command.level,
+            "why": command.why,
+            "deliveries": [],
+        }
         sent = tuple(
             self.pager.send(
                 case.state,

@@ -12,6 +12,9 @@ from typing import Any
 from holdfast.incident.records import Kind, Record
 
 _LONG = 600
+# Of the rules that allow a step, those that somebody would ask for at 3 a.m.
+_TELLING_RULES = frozenset({"approval", "precondition", "cooldown", "limit"})
+_TELLING_SOURCES = frozenset({"autonomy"})
 
 
 def line(record: Record) -> str:
@@ -49,6 +52,12 @@ def _reason(reason: Mapping[str, Any]) -> str:
     return f"{reason['text']} ({', '.join(facts)})" if facts else str(reason["text"])
 
 
+def _brief(reason: Mapping[str, Any]) -> str:
+    """A reason that speaks for going on: what was read and against what, without the source."""
+    facts = [str(reason[name]) for name in ("reading", "threshold") if reason.get(name)]
+    return f"{reason['text']} ({'; '.join(facts)})" if facts else str(reason["text"])
+
+
 def _opened(data: Mapping[str, Any]) -> str:
     return f"opened ({data['severity']}): {data['title']}. Why: {data['why']}"
 
@@ -62,8 +71,15 @@ def _signal(data: Mapping[str, Any]) -> str:
 
 def _checks(data: Mapping[str, Any]) -> str:
     results = data["results"]
-    told = "; ".join(f"{name} {r['status']}: {r['summary']}" for name, r in results.items())
-    return f"{len(results)} checks: {told}"
+    told = [
+        f"{name} {result['status']}: {result['summary']}"
+        for name, result in results.items()
+        if result["status"] != "healthy"
+    ]
+    well = [name for name, result in results.items() if result["status"] == "healthy"]
+    if well:
+        told.append(f"healthy: {', '.join(well)}")
+    return f"{len(results)} checks: {'; '.join(told)}"
 
 
 def _classified(data: Mapping[str, Any]) -> str:
@@ -80,9 +96,9 @@ def _ranked(data: Mapping[str, Any]) -> str:
     against = f", against it {', '.join(first['contradicts'])}" if first["contradicts"] else ""
     others = f". Behind it: {', '.join(rest)}" if rest else ""
     return (
-        f"most likely {first['entity']}{where}: {first['mechanism']}, {first['confidence']} "
-        f"(score {first['score']}, margin {first['margin']}): {first['text']} "
-        f"[for it {', '.join(first['supports'])}{against}]{others}"
+        f"first hypothesis ({first['confidence']}, score {first['score']}, {first['margin']} ahead): "
+        f"{first['mechanism']} of {first['entity']}{where}: {first['text']} "
+        f"[evidence {', '.join(first['supports'])}{against}]{others}"
     )
 
 
@@ -114,12 +130,17 @@ def _approval(data: Mapping[str, Any]) -> str:
 
 def _intended(data: Mapping[str, Any]) -> str:
     reasons = [r for r in data["verdict"]["reasons"] if r["ok"]]
-    grounds = "; ".join(_reason(reason) for reason in reasons)
+    told = [
+        reason["text"] if reason["rule"] == "precondition" else _brief(reason)
+        for reason in reasons
+        if reason["rule"] in _TELLING_RULES or reason.get("source") in _TELLING_SOURCES
+    ]
+    grounds = "; ".join(told) or "no rule speaks against it"
     criteria = " and ".join(data["criteria"])
     return (
         f"{data['step_id']} intended: {data['action']} on {data['target']} (key "
-        f"{data['idempotency_key']}, fence {data['fence']}); recovered means: {criteria}. "
-        f"The guard allows it: {grounds}"
+        f"{data['idempotency_key']}, fence {data['fence']}). {len(reasons)} rules allow it: "
+        f"{grounds}. Recovered will mean: {criteria}"
     )
 
 
@@ -146,7 +167,8 @@ def _manual(data: Mapping[str, Any]) -> str:
 
 
 def _verification(data: Mapping[str, Any]) -> str:
-    return f"{data['step_id']} verification {data['status']}: {_reasons(data)}"
+    told = "; ".join(_brief(reason) for reason in data["reasons"])
+    return f"{data['step_id']} verification {data['status']}: {told}"
 
 
 def _paged(data: Mapping[str, Any]) -> str:
@@ -188,7 +210,7 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     Kind.HELD: _why("HELD"),
     Kind.RESUMED: _why("resumed"),
     Kind.TAKEOVER_PACKET_ISSUED: lambda d: f"takeover packet issued (sha256 {d['digest'][:12]})",
-    Kind.ESCALATED: lambda d: f"escalated to level {d['level']}: {d['why']}",
+    Kind.ESCALATED: lambda d: f"escalated to level {d['level']}",
     Kind.PAGED: _paged,
     Kind.ACKNOWLEDGED: lambda _: "acknowledged",
     Kind.NOTE: lambda d: d["text"],

@@ -17,7 +17,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         MARK,
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"), rf"\1 {MARK}"),
-    (re.compile(r"(://[^/\s:@]+:)[^@\s/]+@"), rf"\1{MARK}@"),
+    (re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), rf"\1{MARK}@"),
     (
         re.compile(
             rf"(?i)([\"']?\b[\w-]*{_KEY}[\w-]*[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"

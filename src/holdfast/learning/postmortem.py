@@ -5,10 +5,12 @@ on which grounds each decision was made; people complete it. Every sentence cite
 its record as `#n`, so that it can be checked in the timeline at the end.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from holdfast.incident import Kind, Record, line
+from holdfast.incident.timeline import one_line
 from holdfast.learning.account import Account, account_of
 from holdfast.learning.diagnosis_told import diagnosis
 from holdfast.learning.impact import SeriesImpact, impact
@@ -17,6 +19,8 @@ from holdfast.learning.response_told import response
 from holdfast.learning.review import review
 from holdfast.learning.runbook_advice import advice, skeleton
 from holdfast.learning.statistics import durations, seconds
+
+_BRIEF = 200
 
 
 def postmortem(records: Sequence[Record], chain: Mapping[str, Any]) -> str:
@@ -63,12 +67,43 @@ def _summary(account: Account) -> str:
         ("Label", escape(state.label["label"]) if state.label else ABSENT),
     )
     told = (
-        f"{record.kind.capitalize()} at {moment(record.at)}: {escape(record.data['why'])}"
+        f"{record.kind.capitalize()} at {moment(record.at)}: {escape(_brief(record.data['why']))}"
         f"{cite(record.seq)}"
         for record in endings
     )
     how = bullets(told, none=f"How it ended is {ABSENT}; it is not over.")
-    return f"{table(('Fact', 'Value'), rows)}\n\n{how}"
+    return f"{_story(account)}\n\n{table(('Fact', 'Value'), rows)}\n\n{how}"
+
+
+def _brief(text: str) -> str:
+    """Shorten a reason for the summary; the timeline has it in full."""
+    return textwrap.shorten(one_line(text), _BRIEF, placeholder=" …")
+
+
+def _story(account: Account) -> str:
+    """Tell it in a few sentences, each only where a record says so."""
+    state, took = account.state, durations(account.state)
+    told = []
+    if account.opened is not None:
+        told.append(f"Found {seconds(took.detect_s)} after it began{cite(account.opened.seq)}.")
+    if state.root is not None:
+        root = f"{state.root['mechanism']} of {state.root['entity']}, {state.root['confidence']}"
+        told.append(f"Inferred cause: {escape(root)}{cite(state.diagnosis_seq)}.")
+    for attempt in account.attempts:
+        outcome = attempt.last(Kind.STEP_FINISHED, Kind.STEP_RECONCILED, Kind.STEP_SETTLED)
+        intended = attempt.last(Kind.STEP_INTENDED)
+        if intended is not None:
+            ended = outcome.data.get("outcome") or _settled(outcome) if outcome else "no outcome"
+            seq = (outcome or intended).seq
+            told.append(f"Done: {escape(attempt.what)}, {escape(ended)}{cite(seq)}.")
+    if state.resolved_at is not None:
+        proof = cite(*(record.seq for record in account.all(Kind.RESOLVED)[-1:]))
+        told.append(f"Recovered {seconds(took.recover_s)} after it began{proof}.")
+    return " ".join(told) or f"What happened is {ABSENT}."
+
+
+def _settled(outcome: Record) -> str:
+    return "settled as " + ("happened" if outcome.data["happened"] else "not happened")
 
 
 def _phase(account: Account) -> str:

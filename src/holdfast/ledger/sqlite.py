@@ -119,11 +119,18 @@ class SqliteLedger:
     # --- appends ----------------------------------------------------------
 
     def append(self, batch: Batch) -> Claim:
+        # Hashing and encoding are done by the caller's thread: the writer only writes.
         head, links = _chain_on(batch.claim, batch.records)
-        return self._writer.run(lambda db: self._append(db, batch, head, links))
+        keys = {key: canonical_json(value) for key, value in batch.project(head).items()}
+        return self._writer.run(lambda db: self._append(db, batch, head, links, keys))
 
     def _append(
-        self, db: apsw.Connection, batch: Batch, head: bytes, links: Sequence[Link]
+        self,
+        db: apsw.Connection,
+        batch: Batch,
+        head: bytes,
+        links: Sequence[Link],
+        keys: Mapping[str, bytes],
     ) -> Claim:
         claim = batch.claim
         seq = claim.seq + len(links)
@@ -145,8 +152,8 @@ class SqliteLedger:
             raise _stale(claim)
         self._second_look(db, batch)
         self._write_links(db, links)
-        for key, value in batch.project(head).items():
-            db.execute(self._q["put_kv"], {"key": key, "value": canonical_json(value)})
+        for key, value in keys.items():
+            db.execute(self._q["put_kv"], {"key": key, "value": value})
         self._write_log(db, batch)
         return Claim(
             incident_id=claim.incident_id, fence=claim.fence, owner=claim.owner, seq=seq, head=head

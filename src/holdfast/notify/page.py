@@ -4,6 +4,7 @@ A page is complete in itself: whoever is woken by it should not have to look up
 what it is about.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -72,5 +73,10 @@ def _redacted(value: object) -> object:
             return {str(key): _redacted(item) for key, item in value.items()}
         case list() | tuple():
             return [_redacted(item) for item in value]
-        case _:
+        case None | bool() | int():
             return value
+        case float():
+            # A page must go out, whatever is in it: JSON has no NaN.
+            return value if math.isfinite(value) else None
+        case _:
+            return bounded(str(value), limit=TEXT_CHARS_MAX)

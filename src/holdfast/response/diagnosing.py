@@ -219,8 +219,12 @@ def _no_plan(incident_type: str, entity: str, found: Match) -> str:
             f"runbook {found.best.name!r} fits {incident_type} on {entity} but has no executable "
             "step: a person has to follow it"
         )
-    why = "; ".join(reason.sentence() for reason in found.reasons if not reason.ok)
-    return f"no runbook fits {incident_type} on {entity}, and nothing is done on a guess: {why}"
+    misses = "; ".join(
+        f"{miss.runbook.name}: {', '.join(reason.text for reason in miss.reasons)}"
+        for miss in found.near_misses
+    )
+    nearest = f" Nearest: {misses}." if misses else ""
+    return f"no runbook fits {incident_type} on {entity}, and nothing is done on a guess.{nearest}"
 
 
 def _considered(found: Match, why: str) -> dict[str, Any]:
@@ -256,7 +260,7 @@ def _chosen(
         rendered = render(step, variables)
         steps.append({**rendered.as_data(), "variables": variables})
     return {
-        **_considered(found, why="; ".join(r.sentence() for r in found.reasons if r.ok)),
+        **_considered(found, why="; ".join(r.text for r in found.reasons if r.ok)),
         "runbook": runbook.name,
         "title": runbook.title,
         "version": runbook.version,

@@ -76,7 +76,7 @@ def on_samples(
         cause=step.intended_seq,
         data={**verdict.as_data(), "step_id": step.step_id, "more_to_do": more},
     )
-    return (Write(drafts=(recorded, *_after(state, step, verdict, now, more=more))),)
+    return (Write(drafts=(recorded, *_after(state, step, verdict, now, world, more=more))),)
 
 
 def _judge(state: State, step: Step, event: SamplesRead, now: datetime, world: World) -> Verdict:
@@ -115,13 +115,23 @@ def _more_to_do(state: State, step: Step) -> bool:
     return step.plan_index + 1 < len(state.plan.steps)
 
 
+def _all_regions(step: Step, world: World) -> list[str]:
+    found = _regions(_expectations(step), step, world)
+    return sorted({region for regions in found.values() for region in regions})
+
+
 def _after(
-    state: State, step: Step, verdict: Verdict, now: datetime, *, more: bool
+    state: State, step: Step, verdict: Verdict, now: datetime, world: World, *, more: bool
 ) -> tuple[Draft, ...]:
     if more:
         return ()
     if verdict.met:
-        data = {"why": f"recovery verified: {verdict.sentence()}", "by_step": step.step_id}
+        places = ", ".join(_all_regions(step, world))
+        why = (
+            f"recovery is proven: after {step.action} on {step.target} every criterion held for "
+            f"{verdict.window_s:.0f} s on fresh samples in {places}"
+        )
+        data = {"why": why, "by_step": step.step_id}
         return (Draft(kind=Kind.RESOLVED, data=data),)
     why = (
         f"{step.action} on {step.target} was done, but recovery is not proven: {verdict.sentence()}"

@@ -66,7 +66,7 @@ def _incident(holdfast: Holdfast, name: str) -> Incident:
     return Incident(
         shown=holdfast.ask("incident", "show", name, "--json"),
         records=[_body(line) for line in exported.out.splitlines() if line.strip()],
-        verified=holdfast.call("incident", "verify", name, "--json").document()["ok"] is True,
+        verdict=holdfast.call("incident", "verify", name, "--json").document(),
     )
 
 

@@ -24,7 +24,7 @@ class Reading:
     errors: float | None = None
     latency_s: float | None = None
     traffic: float | None = None
-    queued: float | None = None
+    waiting: float | None = None
 
 
 def parse_exposition(text: str) -> dict[str, float]:
@@ -95,6 +95,7 @@ class Instances:
         done = grew("requests", "jobs", "commits", "cache_commands")
         failed = grew("failures", "job_failures")
         served = spent("_count")
+        waits = [self._names[meaning] for meaning in ("waiting", "queue_depth", "locks_waiting")]
         return Reading(
             service=service,
             region=region,
@@ -102,5 +103,5 @@ class Instances:
             errors=failed / done if failed is not None and done else None,
             latency_s=spent("_sum") / served if served else None,
             traffic=done / span_s if done is not None and span_s > 0 else None,
-            queued=now.get(self._names["queue_depth"], now.get(self._names["locks_waiting"])),
+            waiting=next((now[name] for name in waits if name in now), None),
         )

@@ -30,6 +30,7 @@ class Follower:
         self.ticks = 0
         self.bare_rule_fired = 0
         self.last_text = ""
+        self.trouble: list[str] = []
         self._series = 0
         self._warm = 0
 
@@ -82,6 +83,8 @@ class Follower:
             case "record":
                 self.records[event["incident_id"]].add(event["kind"])
                 self.last_text = f"{event['incident_id']} {event['text']}"
+            case "trouble":
+                self.trouble.append(f"Holdfast met trouble of its own: {event['text']}")
             case _:
                 pass
         self._tell(event)

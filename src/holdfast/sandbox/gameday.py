@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -57,7 +58,7 @@ def run_gameday(
 
 
 def plans_of(scenarios: Sequence[str], *, runs: int, seed: int) -> list[Plan]:
-    """List the runs, one round of all scenarios after the other, so that a stop is a fair sample."""
+    """List the runs in rounds of all scenarios, so that what is done so far is a fair sample."""
     names = scenarios or [scenario.name for scenario in SCENARIOS]
     chosen = [plan for name in names for plan in choose(name)]
     return [replace(plan, seed=seed, run=run) for run in range(1, runs + 1) for plan in chosen]
@@ -121,11 +122,20 @@ def _play_one(plan: Plan, lifeline: _Lifeline, player: Sequence[str]) -> Documen
         out, err = _ended(process)
         trouble = f"the run was not over after {RUN_LIMIT_S:.0f} s and was ended"
     try:
-        document: Document = json.loads(out)
+        document: dict[str, Any] = json.loads(out)
     except ValueError:
         told = f"{trouble}; it said: {err.strip()[-600:] or 'nothing'}"
-        return grade(Facts(plan=plan, collected=False, trouble=(told,)))
-    return document
+        document = grade(Facts(plan=plan, collected=False, trouble=(told,)))
+    return document if document["passed"] else document | {"events": _kept(err)}
+
+
+def _kept(events: str) -> str:
+    """Keep the events of a run that did not pass where somebody can look at them."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="holdfast-gameday-", suffix=".jsonl", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(events)
+    return file.name
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -196,7 +206,9 @@ def describe(document: Document, width: int) -> str:
     facts.append(f"bare rule fired {document['bare_rule_fired']}x")
     told = ", ".join(str(fact) for fact in facts if fact is not None)
     head = f"{grade_word}  {name_of(document):<{width}}  run {document['run']}  {told}"
-    return "\n".join([head, *(f"        why not: {reason}" for reason in document["why_not"])])
+    below = [f"why not: {reason}" for reason in document["why_not"]]
+    below += [f"its events: {document['events']}"] if "events" in document else []
+    return "\n".join([head, *(f"        {line}" for line in below)])
 
 
 def summarise(documents: Sequence[Document]) -> dict[str, Any]:

@@ -38,7 +38,11 @@ class Incident:
 
     shown: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]] = ()
-    verified: bool = False
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verified(self) -> bool:
+        return self.verdict.get("ok") is True
 
     @property
     def id(self) -> str:
@@ -123,6 +127,7 @@ def grade(facts: Facts) -> dict[str, Any]:
         "false_actions": len(list(_false_actions(facts, performed))),
         "pages": facts.pages,
         "ledger_verified": facts.collected and all(each.verified for each in facts.incidents),
+        "ledger": dict(incident.verdict) if incident else None,
         "bare_rule_fired": facts.bare_rule_fired,
         "steps": [attempt.as_data() for attempt in tried],
         "effects": [_effect(effect) for effect in facts.effects],

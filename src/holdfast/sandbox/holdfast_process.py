@@ -4,6 +4,7 @@ Rule: nothing of it is imported; it is started, asked, stopped and killed. Every
 is bounded in time, and one that runs over is killed and said so.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,18 @@ class Holdfast:
     """One installation in `directory`. Not thread-safe but for `call`."""
 
     def __init__(
-        self, directory: Path, *, log: Path, argv: Sequence[str] = PRODUCT, token: str | None = None
+        self,
+        directory: Path,
+        *,
+        log: Path,
+        argv: Sequence[str] = PRODUCT,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.log = log
+        self.token: str | None = None
         self._argv = tuple(argv)
-        self.token = token
+        self._more = dict(environment or {})
 
     def init(self) -> None:
         """Make the installation and keep the token that is shown once."""
@@ -113,25 +120,23 @@ class Holdfast:
         environment: Mapping[str, str] | None = None,
     ) -> "Serving":
         """Start `serve` and return when it listens. `adopt` is told its pid at once."""
-        serving = Serving(
-            [*self._argv, "serve", "--dir", str(self.directory), "--json"],
-            self._environment() | dict(environment or {}),
-            self.log,
-            events,
-        )
-        try:
-            adopt(serving.pid)
+        argv = [*self._argv, "serve", "--dir", str(self.directory), "--json"]
+        with contextlib.ExitStack() as unless_it_listens:
+            with uninterrupted():
+                serving = Serving(
+                    argv, self._environment() | dict(environment or {}), self.log, events
+                )
+                unless_it_listens.callback(serving.kill)
+                adopt(serving.pid)
             serving.wait_until_it_listens()
-        except BaseException:
-            serving.kill()
-            raise
+            unless_it_listens.pop_all()
         return serving
 
     def _environment(self) -> dict[str, str]:
         """The environment without what the caller set for a Holdfast of their own."""
         own = {k: v for k, v in os.environ.items() if not k.startswith("HOLDFAST_")}
         own["HOLDFAST_DIR"] = str(self.directory)
-        return own | ({"HOLDFAST_TOKEN": self.token} if self.token else {})
+        return own | self._more | ({"HOLDFAST_TOKEN": self.token} if self.token else {})
 
 
 class Serving:
@@ -211,6 +216,27 @@ class Serving:
                 self._events.put(event)
         self._listens.set()
         self._events.put({"event": ENDED, "code": self._process.wait(), "pid": self.pid})
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM for a moment in which a process exists that nobody knows yet.
+
+    In a thread other than the main one neither is ever raised, so there is nothing to hold back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda sig, _: arrived.append(sig)) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def _event(line: bytes) -> Event:

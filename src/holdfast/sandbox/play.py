@@ -25,6 +25,7 @@ from holdfast.sandbox.faults import Injected
 from holdfast.sandbox.follow import Follower
 from holdfast.sandbox.grade import Crash, Facts, grade
 from holdfast.sandbox.holdfast_process import Event, Events, Holdfast, Serving
+from holdfast.sandbox.link import ENVIRONMENT_MARK
 from holdfast.sandbox.pager import Pager
 from holdfast.sandbox.platform import Platform
 from holdfast.sandbox.scenarios import Plan, choose
@@ -36,6 +37,7 @@ CRASH_VARIABLE = "HOLDFAST_CRASH_POINT"
 
 Tell = Callable[[Event], None]
 AtEnd = Callable[["Run", Mapping[str, Any]], Mapping[str, Any]]
+Beside = Callable[["Run"], contextlib.AbstractContextManager[object]]
 
 
 def tell_nobody(_event: Event) -> None:
@@ -54,7 +56,11 @@ class Run:
         self.events = Events()
         self.follower = Follower(self.events, tell, self._on_death)
         directory = platform.site.root / "holdfast"
-        self.holdfast = Holdfast(directory, log=platform.site.logs / "holdfast.stderr")
+        self.holdfast = Holdfast(
+            directory,
+            log=platform.site.logs / "holdfast.stderr",
+            environment={ENVIRONMENT_MARK: str(platform.site.root)},
+        )
         self.serving: Serving | None = None
         self.injected: Injected | None = None
         self.crash: Crash | None = None
@@ -118,8 +124,9 @@ class Run:
                     f"no end within {scenario.limit_s:.0f} s of the fault; "
                     f"the last record: {self.follower.last_text or 'none'}"
                 )
-        last = self.follower.ticks + TICKS_AFTER_THE_END
-        self.follower.until(lambda: self.follower.ticks >= last, 4.0 * TICKS_AFTER_THE_END)
+        with self.timed("aftermath"):
+            last = self.follower.ticks + TICKS_AFTER_THE_END
+            self.follower.until(lambda: self.follower.ticks >= last, 4.0 * TICKS_AFTER_THE_END)
 
     def _watch(self, watch_s: float) -> None:
         over = self.clock.monotonic() + watch_s
@@ -144,7 +151,8 @@ class Run:
                 f"`holdfast serve` ended by itself with exit code {code}; see {self.holdfast.log}"
             )
         self.crash = Crash(exit_code=code, effects=len(self.platform.observe()))
-        self.tell({"event": "killed", "point": self.plan.crash_point, "code": code})
+        killed = {"event": "killed", "point": self.plan.crash_point, "code": code}
+        self.tell({**killed, "at": format_at(self.clock.now())})
         self.serve({})
         self.tell({"event": "restarted", "at": format_at(self.clock.now())})
 
@@ -163,7 +171,7 @@ class Run:
             bare_rule_fired=max(seen.bare_rule_fired, self.follower.bare_rule_fired),
             crash=self.crash,
             collected=collected is not None,
-            trouble=tuple(self.trouble),
+            trouble=(*self.trouble, *dict.fromkeys(self.follower.trouble)),
             timings=self.timings,
         )
 
@@ -174,19 +182,22 @@ def play(
     directory: Path | None = None,
     keep: bool = False,
     tell: Tell = tell_nobody,
+    beside: Beside = contextlib.nullcontext,
     at_end: AtEnd | None = None,
 ) -> dict[str, Any]:
     """Play one run and return its document. Raises only what a person or the system sends.
 
     `directory` is the platform's, Holdfast's is `holdfast` in it; both go at the end unless
-    `keep`. `at_end` may ask the installation more before it goes, and adds to the document.
+    `keep`. What `beside` makes is entered while the run lasts. `at_end` may ask the installation
+    more before it goes, and adds to the document.
     """
     with contextlib.ExitStack() as stack:
         run = _set_up(plan, directory, stack, keep=keep, tell=tell)
         if isinstance(run, str):
             return grade(Facts(plan=plan, collected=False, trouble=(run,)))
         stack.callback(_make_sure_it_ended, run)
-        collected = _through(run)
+        with beside(run):
+            collected = _through(run)
         document = grade(run.facts(collected))
         if at_end is not None and collected is not None:
             try:
@@ -216,7 +227,6 @@ def _set_up(
             "part": "platform",
             "state": "done",
             "took_s": run.timings["platform"],
-            "site": platform.site,
         }
     )
     return run
@@ -259,7 +269,10 @@ def _told(injected: Injected, title: str) -> Event:
 
 
 def main() -> None:
-    """Run `play NAME SEED RUN`: prints one document. Ends when its standard input does."""
+    """Run `play NAME SEED RUN`: one document on stdout, the events on stderr.
+
+    It ends, and cleans up, when its standard input does.
+    """
     name, seed, number = sys.argv[1:]
     chosen = choose(name)[0]
     plan = Plan(
@@ -271,10 +284,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_the_parent, name="parent", daemon=True).start()
     try:
-        document = play(plan)
+        document = play(plan, tell=_to_stderr)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     print(json.dumps(document), flush=True)
+
+
+def _to_stderr(event: Event) -> None:
+    print(json.dumps(event), file=sys.stderr)
 
 
 def _end_with_the_parent() -> None:

@@ -1,7 +1,7 @@
 """The last 1,440 samples of every series on disk, so that a restart does not forget normal.
 
 A ring of rows in one file, each with its number, time and checksum: a row torn by a crash is
-left out, which is a gap. Rows are written with `pwrite`, because a full disk under a mapped
+struck out, which is a gap. Rows are written with `pwrite`, because a full disk under a mapped
 file kills the process, and are read through a read-only map. Losing history is never fatal:
 what can't be used is moved aside, with a message, and a new file is begun.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.detection.exact import Floats
 from holdfast.kernel.catalogue import SignalKey
@@ -41,6 +42,8 @@ class HistoryFile:
         self._capacity = capacity
         self._table: list[SignalKey] = []
         self._width = 0
+        self._places: dict[SignalKey, int] = {}
+        self._columns = np.empty(0, dtype=np.intp)
         self._fd = -1
         self._number = 0
 
@@ -90,18 +93,14 @@ class HistoryFile:
     def rows(self, last: int | None = None) -> tuple[Floats, Floats]:
         """Give (timestamps (T,), rows (T, keys)), oldest first; the `last` ones only if given."""
         block = self._map()
-        numbers = block[:, 0]
-        order = np.argsort(numbers, kind="stable")
-        order = order[numbers[order] > 0][-(last or self._capacity) :]
-        good = np.array([n for n in order if block[n, 2] == _checksum(block[n])], dtype=np.intp)
-        return block[good, 1], block[np.ix_(good, HEAD + self._columns)]
+        order = _in_order(block)[-(last or self._capacity) :]
+        return block[order, 1], block[np.ix_(order, HEAD + self._columns)]
 
     def column(self, key: SignalKey) -> tuple[Floats, Floats]:
-        """Give (timestamps, values) of one series, oldest first."""
+        """Give (timestamps, values) of one series, oldest first. Raises KeyError."""
         block = self._map()
-        order = np.argsort(block[:, 0], kind="stable")
-        order = order[block[order, 0] > 0]
-        return block[order, 1], block[order, HEAD + self._table.index(key)]
+        order = _in_order(block)
+        return block[order, 1], block[order, HEAD + self._places[key]]
 
     def flush(self) -> None:
         """Ask the disk to keep what was written. One tick is not worth waiting for."""
@@ -129,8 +128,8 @@ class HistoryFile:
         missing = [key for key in self.keys if key not in set(self._table)]
         if missing:
             self._extend(missing)
-        places = {key: n for n, key in enumerate(self._table)}
-        self._columns = np.array([places[key] for key in self.keys], dtype=np.intp)
+        self._places = {key: n for n, key in enumerate(self._table)}
+        self._columns = np.array([self._places[key] for key in self.keys], dtype=np.intp)
         self._number = int(np.nanmax(self._map()[:, 0], initial=0.0))
 
     def _load(self) -> str | None:
@@ -152,6 +151,7 @@ class HistoryFile:
             return f"has room for {capacity} samples, and now it is {self._capacity}"
         self._table, self._width = keys, width
         self._fd = os.open(self.path, os.O_RDWR)
+        self._strike_out_torn_rows()
         return None
 
     def _set_aside(self, reason: str) -> None:
@@ -196,8 +196,7 @@ class HistoryFile:
             self._write_table(table)
             return
         block = self._map()
-        whole = [row for row in block if row[0] > 0 and row[2] == _checksum(row)]
-        self._begin(table, np.array(sorted(whole, key=lambda row: float(row[0]))))
+        self._begin(table, block[_in_order(block)])
 
     def _write_table(self, keys: list[SignalKey]) -> None:
         fresh = self._table_path.with_name(self._table_path.name + ".new")
@@ -220,6 +219,12 @@ class HistoryFile:
         if written != len(data):
             raise OSError(28, "no space left for a whole row")
 
+    def _strike_out_torn_rows(self) -> None:
+        """Give a row whose checksum is wrong the number 0, once, so that no reader need check."""
+        for place, row in enumerate(self._map()):
+            if row[0] != 0.0 and not (row[0] > 0 and row[2] == _checksum(row)):
+                os.pwrite(self._fd, bytes(8), HEADER_BYTES + 8 * place * len(row))
+
     def _map(self) -> Floats:
         return np.memmap(
             self.path,
@@ -228,6 +233,13 @@ class HistoryFile:
             offset=HEADER_BYTES,
             shape=(self._capacity, HEAD + self._width),
         )
+
+
+def _in_order(block: Floats) -> NDArray[np.intp]:
+    """Give the rows that were written, oldest first."""
+    numbers = np.array(block[:, 0])
+    order = np.argsort(numbers, kind="stable")
+    return order[numbers[order] > 0]
 
 
 def _checksum(row: Floats) -> float:

@@ -1,0 +1,67 @@
+"""Remakes the generated parts of docs/, or with --check says which of them are out of date.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`. What is
+drawn from the code can't disagree with it; `tests/test_docs.py` runs the check.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from holdfast.incident.lifecycle import phase_diagram, step_diagram
+
+DOCS = Path(__file__).parents[1] / "docs"
+_PART = re.compile(
+    r"(?P<open><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<close><!-- end: (?P=name) -->)",
+    re.DOTALL,
+)
+
+
+def _mermaid(diagram: str) -> str:
+    return f"```mermaid\n{diagram}\n```\n"
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "phases": lambda: _mermaid(phase_diagram()),
+    "steps": lambda: _mermaid(step_diagram()),
+}
+
+
+def remake(text: str) -> str:
+    """Return a page with each generated part made anew. Raises KeyError for an unknown one."""
+    return _PART.sub(lambda found: found["open"] + PARTS[found["name"]]() + found["close"], text)
+
+
+def pages() -> dict[Path, str]:
+    """Give every page that has a generated part, with its text."""
+    texts = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
+    return {page: text for page, text in texts.items() if _PART.search(text)}
+
+
+def outdated() -> dict[Path, str]:
+    """Give the pages that differ from what the code says, with what they should be."""
+    remade = {page: (text, remake(text)) for page, text in pages().items()}
+    return {page: after for page, (before, after) in remade.items() if before != after}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="only compare; exit 1 on a difference")
+    check = parser.parse_args(arguments).check
+    changed = outdated()
+    for page, text in changed.items():
+        name = page.relative_to(DOCS.parent)
+        if check:
+            print(f"{name} is not what the code says; run `make docs`", file=sys.stderr)
+        else:
+            page.write_text(text, encoding="utf-8")
+            print(f"{name} remade")
+    if not changed:
+        print(f"{len(pages())} pages with generated parts are up to date")
+    return 1 if check and changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

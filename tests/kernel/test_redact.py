@@ -1,0 +1,31 @@
+import pytest
+
+from holdfast.kernel.redact import MARK, bounded, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("postgresql://app:s3cret@db/orders", "s3cret"),
+        ("redis://:s3cret@127.0.0.1:6379/0", "s3cret"),
+        ("host=db user=app password=s3cret dbname=x", "s3cret"),
+        ('{"api_key": "abc123def"}', "abc123def"),
+        ("Authorization: Bearer abcdefgh12345678", "abcdefgh12345678"),
+        ("token hf_person_1a2b3c4d_QmFzZTY0VGV4dEhlcmU was used", "QmFzZTY0VGV4dEhlcmU"),
+        ("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "MIIE"),
+    ],
+)
+def test_what_looks_like_a_credential_is_replaced_by_a_mark(text: str, secret: str) -> None:
+    clean = redact(text)
+    assert secret not in clean
+    assert MARK in clean
+
+
+def test_ordinary_text_stays_as_it_is() -> None:
+    text = "checkout answered 503 in 12 ms: http://127.0.0.1:8080/healthz?x=1"
+    assert redact(text) == text
+
+
+def test_a_long_text_is_cut_and_says_how_much_is_missing() -> None:
+    assert bounded("x" * 30, limit=10) == "x" * 10 + "… [20 more characters cut]"
