@@ -92,14 +92,18 @@ def whole_scene() -> Scene:
                 Reading(service=shape.database, region="global", up=True, traffic=50.0),
             )
         )
-    scene.shown = SHOWN
+    scene.look(SHOWN)
     return scene
 
 
 def drawn(scene: Scene, width: int = 120, height: int = 40, *, color: bool = False) -> str:
     out = io.StringIO()
     console = Console(
-        file=out, width=width, height=height, force_terminal=color, color_system="truecolor"
+        file=out,
+        width=width,
+        height=height,
+        force_terminal=color,
+        color_system="standard" if color else None,
     )
     console.print(View(scene, lambda: 9.0), height=height)
     return out.getvalue()

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Because, Dir, Incident, Json
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    incident = typer.Typer(help="Read incidents and say what they were.", no_args_is_help=True)
+    incident = typer.Typer(help="Read incidents, own them, say what they were.", no_args_is_help=True)
     for name, command in (
         ("list", list_incidents),
         ("show", show),
@@ -26,15 +26,16 @@ def add_to(app: typer.Typer) -> None:
         ("label", label),
         ("close", close),
     ):
-        incident.command(name)(command)
+        add(incident, command, name)
     app.add_typer(incident, name="incident")
-    app.command()(postmortem)
+    add(app, postmortem)
 
 
 def list_incidents(*, directory: Dir = HERE, as_json: Json = False) -> None:
     """List all incidents, newest first.
 
-    Example: holdfast incident list
+    Example:
+      holdfast incident list
     """
     from holdfast.app.desk import Desk
 
@@ -43,21 +44,33 @@ def list_incidents(*, directory: Dir = HERE, as_json: Json = False) -> None:
     if as_json:
         output.document({"incidents": found})
         return
-    rows = [{**row, "state": _state(row)} for row in found]
-    output.table(
-        rows, ("incident_id", "state", "severity", "incident_type", "root_entity", "title")
-    )
+    rows = [
+        {
+            **row,
+            "incident": row["incident_id"],
+            "state": _state(row),
+            "opened": row["opened_at"][:16].replace("T", " "),
+            "type": row["incident_type"],
+            "cause": row["root_entity"],
+        }
+        for row in found
+    ]
+    columns = ("incident", "state", "severity", "opened", "type", "cause", "title")
+    output.table(rows, columns, empty="no incident so far")
 
 
 def _state(row: dict[str, Any]) -> str:
-    marks = [name for name in ("held", "escalated") if row[name] and row["phase"] != "resolved"]
+    """The phase, and what a person has to know beyond it."""
+    over = row["phase"] in {"resolved", "closed", "dismissed", "merged"}
+    marks = [name for name in ("held", "escalated") if row[name] and not over]
     return "+".join([row["phase"], *marks])
 
 
 def show(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
-    """Show one incident: what is known, what is thought, what was done and why.
+    """Show one incident: state, causes, steps and why.
 
-    Example: holdfast incident show INC-1
+    Example:
+      holdfast incident show INC-1
     """
     from holdfast.app.desk import Desk
     from holdfast.cli.showing import incident_text
@@ -73,9 +86,11 @@ def show(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False)
 def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
     """Show every record of an incident as one line.
 
-    Example: holdfast incident timeline INC-1
+    Example:
+      holdfast incident timeline INC-1
     """
     from holdfast.app.desk import Desk
+    from holdfast.cli.showing import timeline_line
 
     with Desk(directory) as desk:
         entries = desk.timeline(incident_id)
@@ -83,13 +98,14 @@ def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = Fa
         output.document({"incident_id": incident_id, "timeline": entries})
         return
     for entry in entries:
-        output.line(f"{entry['at'][11:23]}  #{entry['seq']:<3} {entry['text']}")
+        output.line(timeline_line(entry))
 
 
 def steps(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
     """Show the steps of an incident with their status.
 
-    Example: holdfast incident steps INC-1
+    Example:
+      holdfast incident steps INC-1
     """
     from holdfast.app.desk import Desk
 
@@ -98,48 +114,52 @@ def steps(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False
     if as_json:
         output.document({"incident_id": incident_id, "steps": found})
         return
-    output.table(found, ("step_id", "status", "action", "target", "attempt", "idempotency_key"))
+    rows = [{**step, "step": step["step_id"], "key": step["idempotency_key"]} for step in found]
+    columns = ("step", "status", "action", "target", "attempt", "key")
+    output.table(rows, columns, empty=f"no step was proposed in {incident_id}")
 
 
 def export(
     incident_id: Incident,
     *,
     directory: Dir = HERE,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")] = None,
     as_json: Json = False,  # noqa: ARG001 - the export is JSON Lines in any case
 ) -> None:
-    """Write an incident's records as JSON Lines, with their hashes.
+    """Write the records as JSON Lines, with their hashes.
 
     `holdfast incident verify --file FILE` checks such a file without the database.
 
-    Example: holdfast incident export INC-1 --out INC-1.jsonl
+    Example:
+      holdfast incident export INC-1 --out INC-1.jsonl
     """
     from holdfast.app.desk import Desk
-    from holdfast.app.exports import export_lines, write_export
+    from holdfast.app.exports import export_lines, write_lines
 
     with Desk(directory) as desk:
         written = export_lines(desk.links(incident_id))
     if out is None:
         output.lines(written)
     else:
-        write_export(out, written)
+        write_lines(out, written)
         output.note(f"wrote {len(written)} records to {out}")
 
 
 def verify(
-    incident_id: Annotated[str | None, typer.Argument(metavar="[INCIDENT]")] = None,
+    incident_id: Annotated[str | None, typer.Argument(metavar="INCIDENT", help="Such as INC-1; or give --file.")] = None,
     *,
     file: Annotated[
-        Path | None, typer.Option(help="An exported file, instead of the ledger.")
+        Path | None, typer.Option(metavar="FILE", help="An exported file, instead of the ledger.")
     ] = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Check the hash chain of an incident. Exit 1 when it is not whole.
+    """Check a hash chain. Exit 1 when it is not whole.
 
-    The heads are not signed yet: a chain that was rewritten as a whole still verifies.
+    INCIDENT may be `_system`: tokens, freezes and refusals. The heads are not signed yet: a chain that was rewritten as a whole still verifies.
 
-    Example: holdfast incident verify INC-1
+    Example:
+      holdfast incident verify INC-1
     """
     from holdfast.app.desk import Desk
     from holdfast.app.exports import verify_export
@@ -167,7 +187,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _ask(
+def ask(
     directory: Path, incident_id: str, kind: str, data: dict[str, Any], *, as_json: bool
 ) -> None:
     from holdfast.app.desk import Desk
@@ -186,16 +206,17 @@ def ack(
     incident_id: Incident,
     *,
     because: Annotated[
-        str | None, typer.Option("--because", help="A word for the timeline.")
+        str | None, typer.Option("--because", metavar="TEXT", help="A word for the timeline.")
     ] = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Acknowledge: you have it. Nobody else is paged, and you own it.
+    """Acknowledge and own it; nobody else is paged.
 
-    Example: holdfast incident ack INC-1
+    Example:
+      holdfast incident ack INC-1
     """
-    _ask(directory, incident_id, "ack", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "ack", {"because": because}, as_json=as_json)
 
 
 def dismiss(
@@ -203,48 +224,51 @@ def dismiss(
 ) -> None:
     """Dismiss as a false alarm, with the reason.
 
-    Example: holdfast incident dismiss INC-1 --because "load test, announced"
+    Example:
+      holdfast incident dismiss INC-1 --because "load test, announced"
     """
-    _ask(directory, incident_id, "dismiss", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "dismiss", {"because": because}, as_json=as_json)
 
 
 def merge(
     incident_id: Incident,
     *,
-    into: Annotated[str, typer.Option("--into", help="The incident that goes on.")],
+    into: Annotated[str, typer.Option("--into", metavar="INCIDENT", help="The one that goes on.")],
     because: Because,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Say that this is the same fault as another incident, which goes on.
+    """Merge it into another incident of the same fault.
 
-    Example: holdfast incident merge INC-2 --into INC-1 --because "same outage"
+    Example:
+      holdfast incident merge INC-2 --into INC-1 --because "same outage"
     """
     from holdfast.app.desk import Desk
 
     with Desk(directory) as desk:
         desk.state(into)
-    _ask(directory, incident_id, "merge", {"into": into, "because": because}, as_json=as_json)
+    ask(directory, incident_id, "merge", {"into": into, "because": because}, as_json=as_json)
 
 
 def label(
     incident_id: Incident,
     value: Annotated[str, typer.Argument(metavar="true|false", help="Was the alarm true?")],
     *,
-    because: Annotated[str | None, typer.Option("--because", help="Why.")] = None,
+    because: Annotated[str | None, typer.Option("--because", metavar="TEXT", help="Why.")] = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Label the alarm as true or false, so that detection can be judged.
+    """Say whether the alarm was true, to judge detection by.
 
-    Example: holdfast incident label INC-1 false --because "load test"
+    Example:
+      holdfast incident label INC-1 false --because "load test"
     """
     from holdfast.kernel.errors import BadInputError
 
     words = {"true": "true_alarm", "false": "false_alarm"}
     if value not in words:
         raise BadInputError(f"label {value!r} is unknown; write true or false", field="label")
-    _ask(
+    ask(
         directory,
         incident_id,
         "label",
@@ -256,31 +280,36 @@ def label(
 def close(
     incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
 ) -> None:
-    """Close a resolved or dismissed incident, with a reason or the postmortem's place.
+    """Close a resolved or dismissed incident.
 
-    Example: holdfast incident close INC-1 --because "postmortem: wiki/INC-1"
+    The reason may be where the postmortem is.
+
+    Example:
+      holdfast incident close INC-1 --because "postmortem: wiki/INC-1"
     """
-    _ask(directory, incident_id, "close", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "close", {"because": because}, as_json=as_json)
 
 
 def postmortem(
     incident_id: Incident,
     *,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")] = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Write the postmortem in Markdown, from the ledger alone.
+    """Write the postmortem in Markdown from the ledger.
 
-    Example: holdfast postmortem INC-1 --out INC-1.md
+    Example:
+      holdfast postmortem INC-1 --out INC-1.md
     """
     from holdfast.app.desk import Desk
-    from holdfast.app.exports import postmortem_of, write_text
+    from holdfast.app.exports import postmortem_of
+    from holdfast.app.files import write_whole
 
     with Desk(directory) as desk:
         text = postmortem_of(desk, incident_id)
     if out is not None:
-        write_text(out, text)
+        write_whole(out, text)
         if not as_json:
             output.note(f"wrote {out}")
     if as_json:

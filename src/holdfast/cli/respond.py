@@ -6,37 +6,50 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.incidents import _ask
-from holdfast.cli.options import HERE, Because, Dir, Incident, Json
+from holdfast.cli.incidents import ask
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
 
 _TYPED_BACK = 6
+Action = Annotated[
+    str, typer.Argument(metavar="ACTION", help="Such as restart_service or rollback_deploy.")
+]
+Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A service, or one region of it: my-api@eu-west.")
+]
 Step = Annotated[str, typer.Argument(metavar="STEP", help="The step's id, such as S1.")]
-Scope = Annotated[str, typer.Option("--scope", help="all, service:NAME or region:NAME.")]
+Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help="all, service:NAME or region:NAME.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     for command in (direct, did, approve, deny, settle, hold, resume, note, freeze, thaw):
-        app.command()(command)
+        add(app, command)
 
 
 def direct(
     incident_id: Incident,
-    action: Annotated[str, typer.Argument(metavar="ACTION")],
-    target: Annotated[str, typer.Argument(metavar="TARGET")],
+    action: Action,
+    target: Target,
     *,
     because: Because,
-    param: Annotated[list[str] | None, typer.Option("-p", "--param", metavar="KEY=VALUE")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter of the action."),
+    ] = None,
     expect: Annotated[
-        list[str] | None, typer.Option(help="What recovered means; required to act.")
+        list[str] | None,
+        typer.Option(metavar="CRITERION", help="What recovered means. Without one, nothing runs."),
     ] = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Direct one step. The guard judges it on the live state before anything happens.
+    """Direct one step; the guard judges it first.
 
-    Example: holdfast direct INC-1 restart_service my-api@eu-west --because "stuck since 02:10"
-    --expect 'up{service="my-api"} == 1 for 60s in each region'
+    The live state is read, the guard judges, and only then anything happens.
+
+    Example:
+      holdfast direct INC-1 restart_service my-api@eu-west --because "stuck since 02:10" \
+        --expect 'up{service="my-api"} == 1 for 60s in each region'
     """
     data = {
         "action": action,
@@ -45,7 +58,7 @@ def direct(
         "params": dict(_pair(text) for text in param or ()),
         "expect": list(expect or ()),
     }
-    _ask(directory, incident_id, "direct", data, as_json=as_json)
+    ask(directory, incident_id, "direct", data, as_json=as_json)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -59,33 +72,37 @@ def _pair(text: str) -> tuple[str, str]:
 
 def did(
     incident_id: Incident,
-    action: Annotated[str, typer.Argument(metavar="ACTION")],
-    target: Annotated[str, typer.Argument(metavar="TARGET")],
+    action: Action,
+    target: Target,
     *,
     because: Because,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Report what you did by hand. The target is observed at once.
+    """Report what you did by hand; the target is observed.
 
-    Example: holdfast did INC-1 restart_service my-api@eu-west --because "faster by hand"
+    Example:
+      holdfast did INC-1 restart_service my-api@eu-west --because "faster by hand"
     """
     data = {"action": action, "target": target, "because": because}
-    _ask(directory, incident_id, "did", data, as_json=as_json)
+    ask(directory, incident_id, "did", data, as_json=as_json)
 
 
 def approve(
     incident_id: Incident,
     step: Step,
     *,
-    hash_: Annotated[str, typer.Option("--hash", help="The step's hash, from `incident show`.")],
+    hash_: Annotated[str, typer.Option("--hash", metavar="HASH", help="The step's hash, from `incident show`.")],
     because: Because,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Approve one step, once. On a terminal you type the hash's last six characters back.
+    """Approve one step, once, by its hash.
 
-    Example: holdfast approve INC-1 S1 --hash 3fa9... --because "read the diff, safe to roll back"
+    On a terminal you type the hash's last six characters back.
+
+    Example:
+      holdfast approve INC-1 S1 --hash 3fa9... --because "read the diff, safe to roll back"
     """
     from holdfast.kernel.errors import BadInputError
 
@@ -94,7 +111,7 @@ def approve(
         if typed.strip() != hash_[-_TYPED_BACK:]:
             raise BadInputError(f"{typed!r} is not the end of the hash; nothing was approved")
     data = {"step_id": step, "hash": hash_, "because": because}
-    _ask(directory, incident_id, "approve", data, as_json=as_json)
+    ask(directory, incident_id, "approve", data, as_json=as_json)
 
 
 def deny(
@@ -107,30 +124,32 @@ def deny(
 ) -> None:
     """Deny one step. The incident is held.
 
-    Example: holdfast deny INC-1 S1 --because "the release holds a migration"
+    Example:
+      holdfast deny INC-1 S1 --because "the release holds a migration"
     """
-    _ask(directory, incident_id, "deny", {"step_id": step, "because": because}, as_json=as_json)
+    ask(directory, incident_id, "deny", {"step_id": step, "because": because}, as_json=as_json)
 
 
 def settle(
     incident_id: Incident,
     step: Step,
-    what: Annotated[str, typer.Argument(metavar="happened|not-happened")],
+    what: Annotated[str, typer.Argument(metavar="happened|not-happened", help="What you found.")],
     *,
-    evidence: Annotated[str, typer.Option("--evidence", help="What you saw at the target.")],
+    evidence: Annotated[str, typer.Option("--evidence", metavar="TEXT", help="What you saw at the target.")],
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """End a step in doubt: say whether it happened, with what you saw.
+    """End a step in doubt: say whether it happened.
 
-    Example: holdfast settle INC-1 S1 happened --evidence "systemctl shows a start at 02:14"
+    Example:
+      holdfast settle INC-1 S1 happened --evidence "systemctl shows a start at 02:14"
     """
     from holdfast.kernel.errors import BadInputError
 
     if what not in {"happened", "not-happened"}:
         raise BadInputError(f"{what!r} is neither happened nor not-happened", field="what")
     data = {"step_id": step, "happened": what == "happened", "evidence": evidence}
-    _ask(directory, incident_id, "settle", data, as_json=as_json)
+    ask(directory, incident_id, "settle", data, as_json=as_json)
 
 
 def hold(
@@ -138,9 +157,10 @@ def hold(
 ) -> None:
     """Stop every step of an incident until it is resumed.
 
-    Example: holdfast hold INC-1 --because "the database team is on it"
+    Example:
+      holdfast hold INC-1 --because "the database team is on it"
     """
-    _ask(directory, incident_id, "hold", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "hold", {"because": because}, as_json=as_json)
 
 
 def resume(
@@ -148,23 +168,25 @@ def resume(
 ) -> None:
     """Let a held incident go on. The live state is read anew first.
 
-    Example: holdfast resume INC-1 --because "the lock is gone"
+    Example:
+      holdfast resume INC-1 --because "the lock is gone"
     """
-    _ask(directory, incident_id, "resume", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "resume", {"because": because}, as_json=as_json)
 
 
 def note(
     incident_id: Incident,
-    text: Annotated[str, typer.Argument(metavar="TEXT")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write down.")],
     *,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
     """Write a note into the timeline.
 
-    Example: holdfast note INC-1 "vendor confirms an outage"
+    Example:
+      holdfast note INC-1 "vendor confirms an outage"
     """
-    _ask(directory, incident_id, "note", {"text": text}, as_json=as_json)
+    ask(directory, incident_id, "note", {"text": text}, as_json=as_json)
 
 
 def freeze(
@@ -172,7 +194,8 @@ def freeze(
 ) -> None:
     """Stop every mutating action at once, for everyone.
 
-    Example: holdfast freeze --because "storage maintenance until 04:00"
+    Example:
+      holdfast freeze --because "storage maintenance until 04:00"
     """
     from holdfast.app.desk import Desk
 
@@ -186,7 +209,8 @@ def thaw(
 ) -> None:
     """End a freeze.
 
-    Example: holdfast thaw --because "maintenance is over"
+    Example:
+      holdfast thaw --because "maintenance is over"
     """
     from holdfast.app.desk import Desk
 

@@ -6,22 +6,22 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Dir, Json
+from holdfast.cli.options import HERE, Dir, Json, add
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--runbooks", help="A folder of runbooks, instead of the installation's."),
+    typer.Option("--runbooks", metavar="FOLDER", help="A folder of runbooks, instead of the installation's."),
 ]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     runbook = typer.Typer(
-        help="Runbooks: Markdown that people read and Holdfast follows.", no_args_is_help=True
+        help="Read and check runbooks.", no_args_is_help=True
     )
-    runbook.command("list")(list_runbooks)
-    runbook.command("show")(show)
-    runbook.command("lint")(lint)
+    add(runbook, list_runbooks, "list")
+    add(runbook, show, "show")
+    add(runbook, lint, "lint")
     app.add_typer(runbook, name="runbook")
 
 
@@ -34,7 +34,8 @@ def _folder(directory: Path, folder: Path | None) -> Path:
 def list_runbooks(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False) -> None:
     """List the runbooks with what they match.
 
-    Example: holdfast runbook list
+    Example:
+      holdfast runbook list
     """
     from holdfast.app.installation import load_runbooks
 
@@ -43,22 +44,26 @@ def list_runbooks(*, directory: Dir = HERE, folder: Folder = None, as_json: Json
         output.document({"runbooks": found})
         return
     rows = [
-        {**row, "matches": row["match"]["incident_types"], "steps": len(row["steps"])}
+        {**row, "matches": row["match"]["incident_type"], "steps": len(row["steps"])}
         for row in found
     ]
-    output.table(rows, ("name", "matches", "steps", "mode", "owner", "version", "title"))
+    columns = ("name", "matches", "steps", "mode", "owner", "version", "title")
+    output.table(rows, columns, empty="no runbook; put Markdown files into the folder")
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")],
     *,
     directory: Dir = HERE,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Show one runbook: its text, or with --json what Holdfast understood of it.
+    """Show one runbook as text.
 
-    Example: holdfast runbook show restart-a-down-service
+    With --json: what Holdfast understood of it.
+
+    Example:
+      holdfast runbook show restart-a-down-service
     """
     from holdfast.app.installation import load_runbooks
     from holdfast.kernel.errors import NotFoundError
@@ -75,11 +80,14 @@ def show(
 
 
 def lint(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False) -> None:
-    """Check every runbook: unknown actions, missing criteria, steps without undo, dead links.
+    """Check every runbook for what would fail at night.
+
+    Unknown actions, criteria that can't be judged, steps without undo, dead links.
 
     Exit 1 when there is an error; warnings alone exit 0.
 
-    Example: holdfast runbook lint
+    Example:
+      holdfast runbook lint
     """
     from holdfast.app.linting import lint_folder
 

@@ -5,25 +5,26 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.options import Json
+from holdfast.cli.options import Json, add
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command()(demo)
-    app.command()(gameday)
+    add(app, demo)
+    add(app, gameday)
 
 
 def demo(
-    scenario: Annotated[str, typer.Argument(metavar="[SCENARIO]")] = "bad-deploy",
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Which fault.")] = "bad-deploy",
     *,
-    keep: Annotated[Path | None, typer.Option(help="Keep everything in this directory.")] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep everything there.")] = None,
     vary: Annotated[int, typer.Option(help="Rename and reshape the platform by this seed.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Break a real sandbox platform on this machine and watch the recovery.
+    """Watch a real sandbox platform break and recover.
 
-    Example: holdfast demo bad-deploy
+    Example:
+      holdfast demo bad-deploy
     """
     from holdfast.sandbox.demo import run_demo
 
@@ -31,16 +32,17 @@ def demo(
 
 
 def gameday(
-    scenarios: Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO...]")] = None,
+    scenarios: Annotated[list[str] | None, typer.Argument(metavar="SCENARIO...", help="Which; all if none is named.")] = None,
     *,
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each scenario.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, max=16, help="How many at once.")] = 2,
     vary: Annotated[int, typer.Option(help="Rename and reshape the platform by this seed.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Run every scenario, or those named, and grade each run. Exit 0 when all pass.
+    """Run scenarios and grade each. Exit 0 when all pass.
 
-    Example: holdfast gameday bad-deploy service-down --runs 3
+    Example:
+      holdfast gameday bad-deploy service-down --runs 3
     """
     from holdfast.sandbox.gameday import run_gameday
 

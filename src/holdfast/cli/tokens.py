@@ -5,29 +5,29 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Because, Dir, Json
+from holdfast.cli.options import HERE, Because, Dir, Json, add
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    token = typer.Typer(help="Who may do what.", no_args_is_help=True)
-    token.command("create")(create)
-    token.command("list")(list_tokens)
-    token.command("revoke")(revoke)
+    token = typer.Typer(help="Say who may do what.", no_args_is_help=True)
+    add(token, create, "create")
+    add(token, list_tokens, "list")
+    add(token, revoke, "revoke")
     app.add_typer(token, name="token")
 
 
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token it is.")],
     *,
-    kind: Annotated[str, typer.Option(help="person, agent or service; fixed for good.")] = "person",
+    kind: Annotated[str, typer.Option(metavar="KIND", help="person, agent or service; fixed.")] = "person",
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="read, diagnose, propose, direct, approve, audit, admin."),
+        typer.Option(metavar="SCOPE", help="read, diagnose, propose, direct, approve, audit, admin."),
     ] = None,
     days: Annotated[float, typer.Option(min=0.01, max=3650, help="How long it is valid.")] = 90,
     on_behalf_of: Annotated[
-        str | None, typer.Option(help="For an agent: the person it works for.")
+        str | None, typer.Option(metavar="NAME", help="For an agent: the person it works for.")
     ] = None,
     directory: Dir = HERE,
     as_json: Json = False,
@@ -36,7 +36,8 @@ def create(
 
     An agent's token can hold read, diagnose and propose, nothing else.
 
-    Example: holdfast token create dana --scope read --scope direct --scope approve
+    Example:
+      holdfast token create dana --scope read --scope direct --scope approve
     """
     from holdfast.app.desk import Desk
     from holdfast.app.tokens import create_token
@@ -75,7 +76,8 @@ def create(
 def list_tokens(*, directory: Dir = HERE, as_json: Json = False) -> None:
     """List the tokens, without their secrets.
 
-    Example: holdfast token list
+    Example:
+      holdfast token list
     """
     from holdfast.app.desk import Desk
     from holdfast.policy import Scope
@@ -97,11 +99,13 @@ def list_tokens(*, directory: Dir = HERE, as_json: Json = False) -> None:
     if as_json:
         output.document({"tokens": found})
     else:
-        output.table(found, ("token_id", "name", "kind", "scopes", "expires_at", "revoked"))
+        rows = [{**row, "expires": row["expires_at"][:10]} for row in found]
+        columns = ("token_id", "name", "kind", "scopes", "expires", "revoked", "on_behalf_of")
+        output.table(rows, columns, empty="no token")
 
 
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID")],
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", help="From `token list`; it is no secret.")],
     *,
     because: Because,
     directory: Dir = HERE,
@@ -109,7 +113,8 @@ def revoke(
 ) -> None:
     """End a token for good.
 
-    Example: holdfast token revoke 3fa91c02 --because "laptop lost"
+    Example:
+      holdfast token revoke 3fa91c02 --because "laptop lost"
     """
     from holdfast.app.desk import Desk
     from holdfast.app.tokens import revoke_token

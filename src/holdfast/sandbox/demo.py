@@ -200,7 +200,7 @@ class _Show:
         if name is None:
             return {"postmortem": None}
         if self.live:
-            self.scene.shown = run.holdfast.ask("incident", "show", name, "--json")
+            self.scene.look(run.holdfast.ask("incident", "show", name, "--json"))
         place = keep or Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
         file = (place / f"postmortem-{name}.md").absolute()
         answer = run.holdfast.call("postmortem", name, "--out", str(file))

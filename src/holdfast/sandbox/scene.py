@@ -100,6 +100,10 @@ class Scene:
             key = reading.service, reading.region
             self.readings.setdefault(key, deque(maxlen=SECONDS_KEPT)).append(reading)
 
+    def look(self, shown: Mapping[str, Any]) -> None:
+        """Remember what `incident show` says now."""
+        self.shown = printable(shown)
+
     def anomaly(self, service: str, region: str, signal: str) -> Mapping[str, Any] | None:
         """Give the anomaly of a series if it is one of the last ticks'."""
         seen = self.anomalies.get((service, region, signal))
@@ -126,7 +130,7 @@ class Scene:
         line = Line(
             at=parse_at(event["at"]),
             kind=kind,
-            text=event["text"],
+            text=printable(event["text"]),
             incident_id=event["incident_id"],
             seq=event["seq"],
         )
@@ -139,6 +143,19 @@ class Scene:
         line = Line(at=parse_at(at), kind="sandbox", text=text)
         self.lines.append(line)
         return line
+
+
+def printable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Take out of every text what could steer a terminal."""
+    match value:
+        case str():
+            return "".join(c if c.isprintable() else " " for c in value)
+        case Mapping():
+            return {key: printable(item) for key, item in value.items()}
+        case list():
+            return [printable(item) for item in value]
+        case _:
+            return value
 
 
 def broken(event: Event) -> str:

@@ -47,7 +47,7 @@ def looking(holdfast: Holdfast, scene: Scene) -> Iterator[Callable[[str], None]]
             # A failed look is told by the next one, or by the account at the end.
             with contextlib.suppress(HoldfastError):
                 arguments = ("incident", "show", name, "--json")
-                scene.shown = holdfast.ask(*arguments, timeout_s=LOOK_TIMEOUT_S)
+                scene.look(holdfast.ask(*arguments, timeout_s=LOOK_TIMEOUT_S))
 
     with _thread(run, "incident"):
         try:
