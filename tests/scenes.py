@@ -149,6 +149,8 @@ def _directed_to_the_end(scene: Scene) -> None:
     proposed(scene, step_id="S6", plan_index=None, because="once more", actor=DANA)
     intended(scene, step_id="S6")
     scene.add(Kind.STEP_IN_DOUBT, {"step_id": "S6", "why": "the worker died"})
+    again = {"step_id": "S6", "idempotency_key": "INC-4/S6/1", "fence": 2, "why": "it is not there"}
+    scene.add(Kind.STEP_REPEATED, again)
     settled = {"step_id": "S6", "happened": True, "effect": "present", "evidence": "I looked"}
     scene.add(Kind.STEP_SETTLED, settled, actor=DANA)
     manual = {**directive, "because": "to be sure", "observed": {"current": "2.3.9"}}

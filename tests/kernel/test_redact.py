@@ -1,5 +1,6 @@
 import pytest
 
+from holdfast.kernel import canonical_json
 from holdfast.kernel.redact import MARK, bounded, redact
 
 
@@ -29,3 +30,8 @@ def test_ordinary_text_stays_as_it_is() -> None:
 
 def test_a_long_text_is_cut_and_says_how_much_is_missing() -> None:
     assert bounded("x" * 30, limit=10) == "x" * 10 + "… [20 more characters cut]"
+
+
+def test_output_that_was_no_utf_8_can_still_be_written_to_the_ledger() -> None:
+    raw = b"caf\xe9 down".decode("utf-8", "surrogateescape")
+    assert canonical_json({"output": bounded(raw)}) == b'{"output":"caf? down"}'

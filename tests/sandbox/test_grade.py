@@ -212,6 +212,12 @@ def test_resolved_without_having_done_anything_proves_nothing() -> None:
     assert "nothing was performed that could have resolved it" in why_not(facts)
 
 
+def test_where_nothing_could_be_collected_the_trouble_is_the_only_reason() -> None:
+    document = grade(Facts(plan=plan("novel"), collected=False, trouble=("no database",)))
+    assert document["why_not"] == ["no database"]
+    assert not document["ledger_verified"]
+
+
 def test_two_incidents_from_one_fault_do_not_pass() -> None:
     second = incident("INC-2", records=[], opened_at=at(9), phase="dismissed")
     facts = bad_deploy(incidents=(second, incident()))
@@ -238,7 +244,7 @@ def test_an_incident_that_was_open_before_the_fault_did_not_detect_it() -> None:
     [
         ({"pages": 2}, "2 pages, where nobody has to be woken"),
         ({"trouble": ("no end within 90 s",)}, "no end within 90 s"),
-        ({"collected": False}, "the ledger's chain did not verify"),
+        ({"collected": False}, "nothing of the run was collected"),
         ({"incidents": (incident(ok=False),)}, "the ledger's chain did not verify"),
         ({"incidents": (incident(incident_type="unknown"),)}, "type is unknown, not high_error"),
         ({"incidents": (incident(root_entity=WORKER),)}, f"root entity is {WORKER}, not {API}"),

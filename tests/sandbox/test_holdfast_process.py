@@ -110,7 +110,7 @@ def test_serve_that_dies_is_an_event_with_its_signal(made: Made) -> None:
 
 def test_serve_that_never_listens_says_what_it_said(made: Made) -> None:
     holdfast = made("import sys; sys.exit('holdfast.yaml: unknown key')")
-    with pytest.raises(HoldfastError, match=r"did not listen .*unknown key"):
+    with pytest.raises(HoldfastError, match=r"exit code 1 before it listened.*unknown key"):
         serve(holdfast, Events())
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from holdfast.actions import PreviousRelease, build_actions
-from holdfast.app.installation import Installation, database_path
+from holdfast.app.installation import Installation, database_path, open_ledger
 from holdfast.app.pager import ContactPager
 from holdfast.app.readings import HistoryReadings
+from holdfast.app.targets import Targets
 from holdfast.app.tokens import SystemView
 from holdfast.app.watch import StdoutWatcher
 from holdfast.checks import CheckRunner, DeploymentHistory, build_checks
@@ -38,6 +39,7 @@ class Parts:
     engine: Engine
     monitor: Monitor | None
     scraper: Scraper
+    targets: Targets
     history: HistoryFile
 
 
@@ -45,7 +47,7 @@ def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
     """Build everything that `serve` runs."""
     clock = SystemClock()
     config = installation.config
-    ledger = SqliteLedger(database_path(installation.directory), clock)
+    ledger = open_ledger(database_path(installation.directory), clock)
     scraper = Scraper(
         installation.catalogue, timeout_s=min(0.8 * config.sampling_interval_s, 10.0), clock=clock
     )
@@ -54,15 +56,23 @@ def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
     )
     for message in history.messages:
         watcher.notice(message)
-    readings = HistoryReadings(history)
+    readings = HistoryReadings(history, watcher.on_trouble)
+    targets = Targets(scraper.tick, watcher)
     actions = build_actions(
         installation.catalogue, previous_release=_previous_release(installation), clock=clock
     )
     carrier = _carrier(installation, ledger, readings, actions, watcher, clock)
     worker = f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(3)}"
     engine = Engine(carrier=carrier, watcher=watcher, worker=worker)
-    monitor = _monitor(installation, engine, readings, scraper, history, watcher, clock)
-    return Parts(ledger=ledger, engine=engine, monitor=monitor, scraper=scraper, history=history)
+    monitor = _monitor(installation, engine, readings, targets, history, watcher, clock)
+    return Parts(
+        ledger=ledger,
+        engine=engine,
+        monitor=monitor,
+        scraper=scraper,
+        targets=targets,
+        history=history,
+    )
 
 
 def _previous_release(installation: Installation) -> PreviousRelease | None:
@@ -144,13 +154,14 @@ def _monitor(
     installation: Installation,
     engine: Engine,
     readings: HistoryReadings,
-    scraper: Scraper,
+    targets: Targets,
     history: HistoryFile,
     watcher: StdoutWatcher,
     clock: Clock,
 ) -> Monitor | None:
     """Build the sampler, warm from the history; None where there is nothing to scrape."""
-    if not scraper.keys:
+    keys = installation.catalogue.series()
+    if not keys:
         return None
     model = installation.config.detection
     settings = DetectorSettings(
@@ -164,13 +175,12 @@ def _monitor(
         anomalies=model.composite.anomalies,
         ticks=model.composite.ticks,
     )
-    keys = tuple(scraper.keys)
     detector = ZScore(len(keys), settings=settings)
     detector.warm(history.rows()[1])
     return Monitor(
         catalogue=installation.catalogue,
         keys=keys,
-        scrape=scraper.tick,
+        scrape=targets.tick,
         history=readings,
         detector=detector,
         composite=Composite(installation.catalogue, keys, settings=composite, detector=settings),

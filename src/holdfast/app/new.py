@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from holdfast.app.installation import database_path
+from holdfast.app.files import write_whole
+from holdfast.app.installation import database_path, open_ledger
 from holdfast.app.tokens import first_token
 from holdfast.incident.system import fold_system
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import BadInputError
-from holdfast.ledger import SqliteLedger
 from holdfast.response.store import SYSTEM_CHAIN
 
 
@@ -29,12 +29,13 @@ class Created:
 
 _EXPLAINED = (
     ("holdfast.yaml", "the settings; starts in mode observe, which performs nothing"),
-    ("services.yaml", "the service catalogue: what is watched, who owns it, how it is reached"),
+    ("services.yaml", "the catalogue: what is watched, who owns it, how it is reached"),
 )
 
 
 def init(directory: Path) -> Created:
     """Write the files of a new installation and its first token."""
+    database = database_path(directory)  # refused before anything is written
     try:
         (directory / "runbooks").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,16 +44,22 @@ def init(directory: Path) -> Created:
         ) from None
     written, kept = [], []
     for name, why, text in _templates():
-        path = directory / name
-        if path.exists():
+        if (directory / name).exists():
             kept.append(name)
         else:
-            path.write_text(text, encoding="utf-8")
+            write_whole(directory / name, text)
             written.append((name, why))
-    token = _first_token(directory)
-    if token:
-        written.append(("holdfast.db", "the ledger; back it up, never edit it"))
+    shown = _shown(database, directory)
+    if not database.exists():
+        written.append((shown, "the ledger; back it up, never edit it"))
+    else:
+        kept.append(shown)
+    token = _first_token(database)
     return Created(directory=directory, files=tuple(written), kept=tuple(kept), token=token)
+
+
+def _shown(database: Path, directory: Path) -> str:
+    return str(database.relative_to(directory) if database.is_relative_to(directory) else database)
 
 
 def _templates() -> list[tuple[str, str, str]]:
@@ -68,14 +75,14 @@ def _templates() -> list[tuple[str, str, str]]:
     return found
 
 
-def _first_token(directory: Path) -> str | None:
-    path = database_path(directory)
-    ledger = SqliteLedger(path)
+def _first_token(database: Path) -> str | None:
+    clock = SystemClock()
+    ledger = open_ledger(database, clock)
     try:
-        path.chmod(0o600)
+        database.chmod(0o600)
         if fold_system(ledger.records(SYSTEM_CHAIN)).tokens:
             return None
-        return first_token(ledger, _user(), SystemClock().now())
+        return first_token(ledger, _user(), clock.now())
     finally:
         ledger.close()
 

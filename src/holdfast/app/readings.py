@@ -1,7 +1,7 @@
 """The metric history as the engine reads it: one lock between the sampler and the readers."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,13 +14,19 @@ from holdfast.sources import HistoryFile
 class HistoryReadings:
     """Fulfils `engine.monitor.History` over a HistoryFile."""
 
-    def __init__(self, file: HistoryFile) -> None:
+    def __init__(self, file: HistoryFile, on_trouble: Callable[[str], None]) -> None:
         self._file = file
+        self._on_trouble = on_trouble
         self._lock = threading.Lock()
 
     def append(self, at: datetime, values: Floats) -> None:
+        """Keep one tick. A file that can't be written is told of once, not every tick."""
         with self._lock:
+            before = self._file.problem
             self._file.append(at, values)
+            problem = self._file.problem
+        if problem and not before:
+            self._on_trouble(problem)
 
     def column(self, key: SignalKey) -> tuple[Floats, Floats]:
         """Give all timestamps and values of a series; both empty for one that is not kept."""

@@ -7,6 +7,7 @@ may be: an agent's token never directs, approves or settles anything.
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,13 +51,16 @@ class SystemView:
         self._ledger = ledger
         self._clock = clock
         self._state = SystemState()
+        # Every incident's thread asks. Two folding at once could put an old record on a new state.
+        self._lock = threading.Lock()
 
     def state(self) -> SystemState:
         """Give the state up to the last record."""
-        news = self._ledger.records(SYSTEM_CHAIN, self._state.seq)
-        if news:
-            self._state = fold_system(news, self._state)
-        return self._state
+        with self._lock:
+            news = self._ledger.records(SYSTEM_CHAIN, self._state.seq)
+            if news:
+                self._state = fold_system(news, self._state)
+            return self._state
 
     def refusal(self, kind: str, token_id: str | None, actor_kind: str) -> str | None:
         """Say why this token may not ask for this now; None when it may."""
@@ -92,8 +96,8 @@ def authenticate(secret: str | None, system: SystemState, now: datetime) -> Call
     """Find who stands behind a token. Raises RefusedError, never with the token in it."""
     if not secret:
         raise RefusedError(
-            f"no token: {VARIABLE} is not set; export the one that `holdfast init` or "
-            "`holdfast token create` showed"
+            f"{VARIABLE} is not set, so nobody knows who asks; export the one that `holdfast init` "
+            "or `holdfast token create` showed"
         )
     digest = _digest(secret)
     # Every digest is compared, so that the time taken does not tell which one was close.

@@ -37,6 +37,12 @@ class Counts:
         self.warm = Gauge(
             "holdfast_series_warm", "Series with enough samples", registry=self.registry
         )
+        self.target_up = Gauge(
+            "holdfast_target_up",
+            "Whether the last scrape of a target worked; a target that never failed has no sample",
+            ["service", "region"],
+            registry=self.registry,
+        )
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(f"holdfast_{name}", text, registry=self.registry)
@@ -54,12 +60,31 @@ class StdoutWatcher:
         self._json = as_json
         self._stream = stream or sys.stdout
         self._lock = threading.Lock()
+        self._trouble: str | None = None
+
+    @property
+    def last_trouble(self) -> str | None:
+        """Give the last trouble of the engine itself."""
+        return self._trouble
 
     def listening(self, url: str, pid: int) -> None:
         self._say({"event": "listening", "url": url, "pid": pid}, f"listening on {url} (pid {pid})")
 
     def notice(self, text: str) -> None:
-        self._say({"event": "notice", "text": text}, text)
+        self._say({"event": "notice", "text": redact(text)}, redact(text))
+
+    def on_target(self, service: str, region: str, *, up: bool, reason: str | None) -> None:
+        """Tell that a target stopped answering, with the reason, or answers again."""
+        self._counts.target_up.labels(service, region).set(float(up))
+        clean = redact(reason) if reason else None
+        data = {
+            "event": "target",
+            "service": service,
+            "region": region,
+            "up": up,
+            "reason": clean,
+        }
+        self._say(data, f"{service} in {region} " + ("answers again" if up else f"is down: {clean}"))
 
     def on_tick(self, tick: Tick) -> None:
         self._counts.ticks.inc()
@@ -93,7 +118,8 @@ class StdoutWatcher:
 
     def on_trouble(self, text: str) -> None:
         self._counts.trouble.inc()
-        self._say({"event": "trouble", "text": redact(text)}, f"trouble: {redact(text)}")
+        self._trouble = redact(text)
+        self._say({"event": "trouble", "text": self._trouble}, f"trouble: {self._trouble}")
 
     def _say(self, data: Mapping[str, Any], text: str) -> None:
         out = json.dumps(_finite(data), ensure_ascii=False) if self._json else text
@@ -101,8 +127,8 @@ class StdoutWatcher:
             try:
                 self._stream.write(out + "\n")
                 self._stream.flush()
-            except (BrokenPipeError, ValueError):
-                # Nobody reads any more. The ledger has it all; serving goes on.
+            except (OSError, ValueError):
+                # Nobody reads any more, or the log's disk is full. The ledger has it all.
                 return
 
 

@@ -194,8 +194,23 @@ def _in_doubt(state: State, record: Record) -> State:
     step = state.step(record.data["step_id"])
     doubts = (step.doubts if step else 0) + 1
     if step is not None and step.status is StepStatus.IN_DOUBT:
-        return _change_step(state, step.step_id, doubts=doubts)
-    return _step(state, record, StepStatus.IN_DOUBT, doubts=doubts)
+        return _change_step(state, step.step_id, doubts=doubts, doubted_at=record.at)
+    return _step(state, record, StepStatus.IN_DOUBT, doubts=doubts, doubted_at=record.at)
+
+
+def _repeated(state: State, record: Record) -> State:
+    """The attempt is performed once more with its own key; until it answers it is in doubt."""
+    step = state.step(record.data["step_id"])
+    if step is None:
+        return state
+    return _change_step(state, step.step_id, repeats=step.repeats + 1)
+
+
+def _directed(state: State, _record: Record) -> State:
+    """A person who directs another step says with it that recovery is not complete."""
+    if state.phase is not Phase.VERIFYING:
+        return state
+    return replace(state, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
 
 
 def _settled(state: State, record: Record) -> State:
@@ -222,7 +237,12 @@ def _verified(state: State, record: Record) -> State:
 
 
 def _held(state: State, record: Record) -> State:
-    held = {"why": record.data["why"], "since": format_at(record.at), "seq": record.seq}
+    held = {
+        "why": record.data["why"],
+        "since": format_at(record.at),
+        "seq": record.seq,
+        "by": record.actor.as_data(),
+    }
     return replace(state, held=held)
 
 
@@ -231,14 +251,16 @@ def _resumed(state: State, record: Record) -> State:
 
 
 def _escalated(state: State, record: Record) -> State:
-    return replace(state, escalated={**record.data, "at": format_at(record.at)})
+    # A new escalation asks anew: who acknowledged an earlier one has not seen this.
+    escalated = {**record.data, "at": format_at(record.at), "seq": record.seq}
+    return replace(state, escalated=escalated, acknowledged=None)
 
 
 def _paged(state: State, record: Record) -> State:
     delivered = any(d["delivered"] for d in record.data["deliveries"])
     return replace(
         state,
-        paged=(*state.paged, {**record.data, "at": format_at(record.at)}),
+        paged=(*state.paged, {**record.data, "at": format_at(record.at), "seq": record.seq}),
         pages=state.pages + int(delivered),
     )
 
@@ -313,7 +335,7 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.CLASSIFIED: _classified,
     Kind.HYPOTHESES_RANKED: _ranked,
     Kind.PLAN_CHOSEN: _planned,
-    Kind.DIRECTIVE_RECEIVED: _unchanged,
+    Kind.DIRECTIVE_RECEIVED: _directed,
     Kind.STEP_PROPOSED: _proposed,
     Kind.STEP_BLOCKED: _blocked,
     Kind.STEP_SKIPPED: _skipped,
@@ -324,6 +346,7 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.STEP_INTENDED: _intended,
     Kind.STEP_FINISHED: _finished,
     Kind.STEP_IN_DOUBT: _in_doubt,
+    Kind.STEP_REPEATED: _repeated,
     Kind.STEP_RECONCILED: _finished,
     Kind.STEP_SETTLED: _settled,
     Kind.LATE_REPORT: _unchanged,

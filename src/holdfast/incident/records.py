@@ -34,6 +34,7 @@ class Kind(StrEnum):
     STEP_INTENDED = "step_intended"
     STEP_FINISHED = "step_finished"
     STEP_IN_DOUBT = "step_in_doubt"
+    STEP_REPEATED = "step_repeated"
     STEP_RECONCILED = "step_reconciled"
     STEP_SETTLED = "step_settled"
     LATE_REPORT = "late_report"

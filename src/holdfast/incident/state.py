@@ -41,6 +41,8 @@ class Step:
     approval: Mapping[str, Any] | None = None
     approval_expires_at: datetime | None = None
     doubts: int = 0
+    doubted_at: datetime | None = None
+    repeats: int = 0
     proposed_seq: int = 0
     proposed_at: datetime | None = None
     cooldown_s: float = 0.0

@@ -152,6 +152,13 @@ def _in_doubt(data: Mapping[str, Any]) -> str:
     return f"{data['step_id']} is in doubt: {data['why']}"
 
 
+def _repeated(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['step_id']} is performed again with its own key {data['idempotency_key']} "
+        f"(fence {data['fence']}): {data['why']}"
+    )
+
+
 def _reconciled(data: Mapping[str, Any]) -> str:
     seen = data.get("evidence") or data.get("summary")
     return f"{data['step_id']} reconciled as {data['outcome']}: {data['how']} ({seen})"
@@ -202,6 +209,7 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     Kind.STEP_INTENDED: _intended,
     Kind.STEP_FINISHED: _finished,
     Kind.STEP_IN_DOUBT: _in_doubt,
+    Kind.STEP_REPEATED: _repeated,
     Kind.STEP_RECONCILED: _reconciled,
     Kind.STEP_SETTLED: _settled,
     Kind.LATE_REPORT: lambda d: f"a late report, kept as evidence only: {d.get('summary')}",

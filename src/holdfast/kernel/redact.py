@@ -39,7 +39,8 @@ def redact(text: str) -> str:
 
 def bounded(text: str, *, limit: int = 2000) -> str:
     """Redact `text` and cut it to `limit` characters, saying how much was cut."""
-    clean = redact(text)
+    # A lone surrogate (bytes that were no UTF-8) has no place in JSON.
+    clean = redact(text.encode("utf-8", "replace").decode("utf-8"))
     if len(clean) <= limit:
         return clean
     return f"{clean[:limit]}… [{len(clean) - limit} more characters cut]"

@@ -162,13 +162,15 @@ class SqliteLedger:
     def _second_look(self, db: apsw.Connection, batch: Batch) -> None:
         """Look again, in the transaction, at everything that can have changed since the guard."""
         seen, reserve = batch.seen, batch.reserve
-        if seen is None or reserve is None:
+        if seen is None:
             return
         if self._one(db, "head", {"id": SYSTEM_CHAIN})[0] != seen.system_seq:
             raise ChangedMeanwhileError("the installation's state (freeze, mode, tokens) changed")
         newest = self._one(db, "newest_open_request", {"incident_id": batch.claim.incident_id})[0]
         if newest > seen.inbox_n:
             raise ChangedMeanwhileError("a person's request arrived")
+        if reserve is None:  # an attempt that is performed again keeps the reservation it has
+            return
         other = db.execute(
             self._q["unsettled_elsewhere"], {"target": reserve.target, "key": reserve.key}
         ).fetchone()
@@ -211,6 +213,8 @@ class SqliteLedger:
             self._reserve(db, batch.claim.incident_id, batch.reserve)
         for key in batch.settles:
             db.execute(self._q["settle"], {"key": key})
+        for request_id, answer in batch.answers.items():
+            db.execute(self._q["answer"], _answered(request_id, answer)).fetchall()
 
     def _reserve(self, db: apsw.Connection, incident_id: str, reserve: Reservation) -> None:
         values = {
@@ -275,8 +279,7 @@ class SqliteLedger:
         return [row[0] for row in self._read("incidents_with_requests", {})]
 
     def answer(self, request_id: str, answer: Answer) -> None:
-        value = canonical_json({"ok": answer.ok, "message": answer.message, "data": answer.data})
-        values = {"id": request_id, "answer": value}
+        values = _answered(request_id, answer)
         self._writer.run(lambda db: db.execute(self._q["answer"], values).fetchall())
 
     def answer_of(self, request_id: str) -> Answer | None:
@@ -348,6 +351,11 @@ class SqliteLedger:
 
     def _one(self, db: apsw.Connection, query: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
         return db.execute(self._q[query], dict(values)).fetchone()
+
+
+def _answered(request_id: str, answer: Answer) -> dict[str, Any]:
+    value = {"ok": answer.ok, "message": answer.message, "data": dict(answer.data)}
+    return {"id": request_id, "answer": canonical_json(value)}
 
 
 def _chain_on(claim: Claim, records: Sequence[Record]) -> tuple[bytes, list[Link]]:

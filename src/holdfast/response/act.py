@@ -14,15 +14,17 @@ from holdfast.response.commands import Command, Probe, Redo, WakeAt, Write
 from holdfast.response.events import ActionReturned, Probed
 from holdfast.response.holding import hold_and_escalate
 from holdfast.response.ports import ActionOutcome, Effect, Repeatability
+from holdfast.response.store import Seen
 from holdfast.response.world import World
 
 _PROBES_MOST = 3
+_REPEATS_MOST = 3
 
 
-def on_returned(state: State, event: ActionReturned) -> tuple[Command, ...]:
+def on_returned(state: State, event: ActionReturned, now: datetime) -> tuple[Command, ...]:
     """Write the outcome of an attempt, or that there is none."""
     step = state.step(event.step_id)
-    if step is None:
+    if step is None or not step.unsettled:
         return ()
     if event.lost is not None:
         return (_doubt(step, event.lost),)
@@ -34,9 +36,22 @@ def on_returned(state: State, event: ActionReturned) -> tuple[Command, ...]:
     )
     if not outcome.ok and outcome.effect is Effect.UNKNOWN:
         return (_doubt(step, outcome.summary),)
+    if event.redone and not outcome.ok:
+        return _not_repeated(state, step, outcome, now)
     kind = Kind.STEP_RECONCILED if event.redone else Kind.STEP_FINISHED
     draft = Draft(kind=kind, cause=step.intended_seq, data=_finished(step, event, outcome))
     return (Write(drafts=(draft,), settles=(step.idempotency_key or "",)),)
+
+
+def _not_repeated(
+    state: State, step: Step, outcome: ActionOutcome, now: datetime
+) -> tuple[Command, ...]:
+    """The repeat had no effect, which says nothing about a late effect of the first try."""
+    why = (
+        f"{step.action} on {step.target} (step {step.step_id}) is still in doubt: performed again "
+        f"it answered: {outcome.summary}; look at {step.target}, then run `holdfast settle`"
+    )
+    return (_doubt(step, outcome.summary, *hold_and_escalate(state, why, now)),)
 
 
 def _finished(step: Step, event: ActionReturned, outcome: ActionOutcome) -> dict[str, Any]:
@@ -64,11 +79,11 @@ def _finished(step: Step, event: ActionReturned, outcome: ActionOutcome) -> dict
     return data
 
 
-def _doubt(step: Step, why: str) -> Write:
+def _doubt(step: Step, why: str, *more: Draft) -> Write:
     draft = Draft(
         kind=Kind.STEP_IN_DOUBT, cause=step.intended_seq, data={"step_id": step.step_id, "why": why}
     )
-    return Write(drafts=(draft,))
+    return Write(drafts=(draft, *more))
 
 
 def doubts_after_a_death(state: State) -> tuple[Command, ...]:
@@ -80,11 +95,16 @@ def doubts_after_a_death(state: State) -> tuple[Command, ...]:
     )
 
 
-def settle_doubt(state: State, _now: datetime, _world: World) -> tuple[Command, ...]:
+def settle_doubt(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     """Look at the target of the first step in doubt; a held one waits for a person."""
     step = state.unsettled[0]
     if step.status is not StepStatus.IN_DOUBT or state.held:
         return ()
+    # The first look is taken at once; a target that could not be read gets a moment.
+    pause = timedelta(seconds=world.timing.probe_pause_s)
+    again_at = step.doubted_at + pause if step.doubts > 1 and step.doubted_at else now
+    if again_at > now:
+        return (WakeAt(at=again_at),)
     return (Probe(step_id=step.step_id),)
 
 
@@ -99,7 +119,7 @@ def on_probed(state: State, event: Probed, now: datetime, world: World) -> tuple
         case Effect.ABSENT:
             return _absent(state, step, event, now, world)
         case Effect.UNKNOWN:
-            return _cannot_tell(state, step, event, now, world)
+            return _cannot_tell(state, step, event, now)
 
 
 def _reconciled(step: Step, event: Probed, now: datetime) -> Write:
@@ -109,9 +129,17 @@ def _reconciled(step: Step, event: Probed, now: datetime) -> Write:
         "effect": Effect.PRESENT.value,
         "action": step.action,
         "target": step.target,
+        "params": dict(step.params),
         "attempt": step.attempt,
-        "idempotency_key": step.idempotency_key,
+        "started_at": format_at(step.intended_at or now),
         "ended_at": format_at(now),
+        "return_code": None,
+        "error_category": None,
+        "summary": event.result.evidence,
+        "output": "",
+        "human_override": None,
+        "idempotency_key": step.idempotency_key,
+        "fence": step.fence,
         "how": "a probe shows that the effect is there",
         "evidence": event.result.evidence,
         "reversible": step.pre_image.get("reversible"),
@@ -125,10 +153,28 @@ def _absent(
 ) -> tuple[Command, ...]:
     facts = world.actions.get(step.action)
     kind = facts.repeatability if facts else Repeatability.NONE
+    if state.held:
+        return ()
     stop = _why_not_redo(step, event, kind)
     if stop is None:
-        return (Redo(step_id=step.step_id, timeout_s=step.timeout_s),)
+        return (_redo(step, event, kind),)
     return (Write(drafts=hold_and_escalate(state, stop, now, facts=_fact(step, event))),)
+
+
+def _redo(step: Step, event: Probed, kind: Repeatability) -> Redo:
+    safe = (
+        "the target remembers the key"
+        if kind is Repeatability.IDEMPOTENT
+        else "the target refuses an older token"
+    )
+    why = f"the effect is not there ({event.result.evidence}), and {safe}"
+    data = {"step_id": step.step_id, "idempotency_key": step.idempotency_key, "why": why}
+    return Redo(
+        step_id=step.step_id,
+        draft=Draft(kind=Kind.STEP_REPEATED, cause=step.intended_seq, data=data),
+        seen=Seen(system_seq=event.system_seq, inbox_n=0),
+        timeout_s=step.timeout_s,
+    )
 
 
 def _why_not_redo(step: Step, event: Probed, kind: Repeatability) -> str | None:
@@ -143,22 +189,23 @@ def _why_not_redo(step: Step, event: Probed, kind: Repeatability) -> str | None:
             f"{what}; a late effect of the first attempt can't be ruled out, so it is not "
             f"repeated; {settle}"
         )
-    if step.doubts > _PROBES_MOST:
-        return f"{what}; it was repeated {_PROBES_MOST} times without an answer; {settle}"
+    if step.repeats >= _REPEATS_MOST:
+        return f"{what}; it was repeated {step.repeats} times without an answer; {settle}"
     return None
 
 
 def _cannot_tell(
-    state: State, step: Step, event: Probed, now: datetime, world: World
+    state: State, step: Step, event: Probed, now: datetime
 ) -> tuple[Command, ...]:
+    if state.held:
+        return ()
     if step.doubts > _PROBES_MOST:
         why = (
             f"{step.action} on {step.target} (step {step.step_id}) is in doubt and its target "
             f"can't be read: {event.result.evidence}; look at it, then run `holdfast settle`"
         )
         return (Write(drafts=hold_and_escalate(state, why, now, facts=_fact(step, event))),)
-    again = WakeAt(at=now + timedelta(seconds=world.timing.probe_pause_s))
-    return (_doubt(step, f"the probe could not tell: {event.result.evidence}"), again)
+    return (_doubt(step, f"the probe could not tell: {event.result.evidence}"),)
 
 
 def _fact(step: Step, event: Probed) -> dict[str, Any]:

@@ -5,7 +5,7 @@ engine performs it between the intent and the outcome and nowhere else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.incident.records import Draft
@@ -15,10 +15,14 @@ from holdfast.response.store import Answer, Request, Reservation, Seen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """Append these records. `settles` frees the targets of these attempts."""
+    """Append these records. `settles` frees the targets of these attempts.
+
+    `answers` (request id -> answer) are given in the same transaction as the records.
+    """
 
     drafts: tuple[Draft, ...]
     settles: tuple[str, ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class Prepare:
     started_at: datetime
     series: tuple[SignalKey, ...]
     checks: tuple[str, ...]
+    siblings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +78,14 @@ class Intend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redo:
-    """Perform an attempt in doubt again with its own key, where the target makes that safe."""
+    """Perform an attempt in doubt again with its own key, where the target makes that safe.
+
+    Written down first, with the same second look as an intent.
+    """
 
     step_id: str
+    draft: Draft
+    seen: Seen
     timeout_s: float
 
 
@@ -106,7 +116,7 @@ class SendPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRequest:
-    """Answer a person's request."""
+    """Answer a person's request that leaves no record: a refusal."""
 
     request_id: str
     answer: Answer

@@ -34,7 +34,7 @@ def decide(  # noqa: C901, PLR0911 - one row per event; assert_never finds the f
     """Say what to do next about one incident, given what just happened."""
     match event:
         case Woke():
-            return _woke(state, event, now, world)
+            return _woke(state, now, world)
         case SignalsSeen():
             return diagnosing.on_signals(state, event)
         case ChecksDone():
@@ -44,7 +44,7 @@ def decide(  # noqa: C901, PLR0911 - one row per event; assert_never finds the f
         case Prepared():
             return planning.on_prepared(state, event, now, world)
         case ActionReturned():
-            return act.on_returned(state, event)
+            return act.on_returned(state, event, now)
         case Probed():
             return act.on_probed(state, event, now, world)
         case SamplesRead():
@@ -59,8 +59,8 @@ def decide(  # noqa: C901, PLR0911 - one row per event; assert_never finds the f
             assert_never(event)
 
 
-def _woke(state: State, event: Woke, now: datetime, world: World) -> tuple[Command, ...]:
-    if event.claimed_from_dead and (doubts := act.doubts_after_a_death(state)):
+def _woke(state: State, now: datetime, world: World) -> tuple[Command, ...]:
+    if doubts := act.doubts_after_a_death(state):
         return doubts
     page = paging.next_page(state, now, world)
     work = () if state.ended else _work(state, now, world)

@@ -18,9 +18,9 @@ from holdfast.verification import Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Woke:
-    """Time has passed; or the incident was just claimed from a worker whose lease ran out."""
-
-    claimed_from_dead: bool = False
+    """Time has passed, and nothing is under way: an attempt without an outcome has nobody left
+    who could report one.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Prepared:
     acting: tuple[str, ...]
     freeze: Freeze | None
     system_seq: int
-    inbox_n: int
+    siblings_acting: Sequence[LoggedAction] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,7 @@ class Probed:
     step_id: str
     result: ProbeResult
     freeze: Freeze | None = None
+    system_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

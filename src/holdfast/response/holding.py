@@ -1,13 +1,18 @@
 """Hold and hand over: the answer to every doubt.
 
 A hold always comes with an escalation, so that nothing waits for somebody who
-was never told.
+was never told. Whoever acknowledged an earlier escalation has not heard of this
+one, so it is escalated anew.
 """
 
 from datetime import datetime
 from typing import Any
 
-from holdfast.incident import Draft, Kind, State
+from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.kernel.actor import ActorKind
+from holdfast.kernel.reason import Reason
+
+OPEN_STEP = frozenset({StepStatus.PROPOSED, StepStatus.AWAITING_APPROVAL})
 
 
 def hold_and_escalate(
@@ -17,7 +22,34 @@ def hold_and_escalate(
     drafts: list[Draft] = []
     if not state.held:
         drafts.append(Draft(kind=Kind.HELD, data={"why": why, **(facts or {})}))
-    if not state.escalated:
-        data = {"level": 1, "why": why, "since": now.isoformat()}
-        drafts.append(Draft(kind=Kind.ESCALATED, data=data))
-    return tuple(drafts)
+    return (*drafts, *escalate(state, why, now))
+
+
+def escalate(state: State, why: str, now: datetime) -> tuple[Draft, ...]:
+    """Call the first level, unless a call on this incident is still unanswered."""
+    if state.escalated and not state.acknowledged:
+        return ()
+    data = {"level": 1, "why": why, "since": now.isoformat()}
+    return (Draft(kind=Kind.ESCALATED, data=data),)
+
+
+def held_by_person(state: State) -> bool:
+    """Say whether somebody, not Holdfast itself, holds this incident."""
+    by = (state.held or {}).get("by", {})
+    return by.get("kind", ActorKind.SYSTEM.value) != ActorKind.SYSTEM.value
+
+
+def open_step(state: State) -> Step | None:
+    """Find the step that is proposed or waits for an approval; None where there is none."""
+    return next((step for step in state.steps if step.status in OPEN_STEP), None)
+
+
+def close_open_step(state: State, why: str) -> tuple[Draft, ...]:
+    """Take back a step that was proposed, so that nobody can approve it any more."""
+    step = open_step(state)
+    if step is None:
+        return ()
+    reason = Reason(rule="symptom", ok=False, text=why)
+    verdict = {"decision": "refuse", "reasons": [reason.as_data()]}
+    data = {"step_id": step.step_id, "verdict": verdict, "why": why}
+    return (Draft(kind=Kind.STEP_BLOCKED, cause=step.proposed_seq, data=data),)

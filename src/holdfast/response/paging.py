@@ -4,7 +4,9 @@ A page carries the takeover packet, so that whoever wakes up has what an
 engineer would have gathered.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from holdfast.escalation import Page, decide_page, whom
 from holdfast.incident import Draft, Kind, State
@@ -18,10 +20,11 @@ def next_page(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     """Page whoever is next, or come back when the last page has gone unanswered too long."""
     if not state.escalated or state.ended:
         return ()
+    sent_since = _since_escalation(state)
     services = _root_first(state)
     levels = whom(world.catalogue, services, 1).levels
     decision = decide_page(
-        [_page(sent) for sent in state.paged],
+        [_page(sent) for sent in sent_since],
         phase=state.phase.value,
         held=state.held is not None,
         escalated=True,
@@ -34,11 +37,17 @@ def next_page(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         found = whom(world.catalogue, services, decision.level)
         why = f"{state.escalated['why']} ({decision.reason.value})"
         return (SendPage(level=decision.level, contacts=found.contacts, why=why),)
-    if state.paged and state.acknowledged is None:
-        last = _page(state.paged[-1]).sent_at
+    if sent_since and state.acknowledged is None:
+        last = _page(sent_since[-1]).sent_at
         due = last + timedelta(seconds=world.timing.ack_timeout_s)
         return (WakeAt(at=due),) if due > now else ()
     return ()
+
+
+def _since_escalation(state: State) -> tuple[Mapping[str, Any], ...]:
+    """A new escalation begins at the first level again; earlier pages do not count for it."""
+    began = (state.escalated or {}).get("seq", 0)
+    return tuple(sent for sent in state.paged if sent["seq"] > began)
 
 
 def _root_first(state: State) -> tuple[str, ...]:
@@ -46,8 +55,7 @@ def _root_first(state: State) -> tuple[str, ...]:
     return (root, *state.services) if root else state.services
 
 
-def _page(sent: object) -> Page:
-    assert isinstance(sent, dict)  # noqa: S101 - the fold keeps what on_sent wrote
+def _page(sent: Mapping[str, Any]) -> Page:
     delivered = any(d["delivered"] for d in sent["deliveries"])
     return Page(level=sent["level"], sent_at=parse_at(sent["at"]), delivered=delivered)
 

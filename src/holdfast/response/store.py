@@ -49,7 +49,10 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the guard looked at; the transaction refuses when any of it has changed since."""
+    """What the guard looked at; the transaction refuses when any of it has changed since.
+
+    `inbox_n` is the newest request that was decided upon; with 0, none may stand unanswered.
+    """
 
     system_seq: int
     inbox_n: int
@@ -66,6 +69,8 @@ class Batch:
     """Records to append in one transaction.
 
     `project` makes the projections (key -> JSON data) from the head that the records lead to.
+    `answers` (request id -> answer) are given in the same transaction, so that a request is
+    carried out once, whenever the process dies.
     """
 
     claim: Claim
@@ -78,6 +83,7 @@ class Batch:
     reserve: Reservation | None = None
     seen: Seen | None = None
     settles: tuple[str, ...] = ()
+    answers: Mapping[str, "Answer"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

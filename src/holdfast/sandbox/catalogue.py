@@ -17,6 +17,7 @@ RUNBOOKS = Path(__file__).with_name("runbooks")
 ROLLBACK_RUNBOOK = "rollback-after-bad-deploy"
 RESTART_RUNBOOK = "restart-a-down-service"
 QUEUE_AGE_S_MAX = 10
+PAGE = ("console", "webhook")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +99,11 @@ def holdfast_yaml(site: Site, settings: Settings) -> dict[str, Any]:
 def services_yaml(site: Site) -> dict[str, Any]:
     """The catalogue: four services, who depends on what, how each is read and reached."""
     shape = site.blueprint
-    page = {"page": ["console", "webhook"]}
     return {
         "services": [_api(site), _worker(site), _database(site), _cache(site)],
         "contacts": {
-            shape.on_call: {"name": shape.on_call_name, "role": "on-call", **page},
-            shape.team: {"name": f"Owners ({shape.team})", "role": "owner", **page},
+            shape.on_call: {"name": shape.on_call_name, "role": "on-call", "page": list(PAGE)},
+            shape.team: {"name": f"Owners ({shape.team})", "role": "owner", "page": list(PAGE)},
         },
     }
 

@@ -6,6 +6,7 @@ lines without escape codes, with `--json` one document and nothing else.
 """
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -72,6 +73,8 @@ def run_demo(
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise BadInputError(f"--keep {keep} is not empty; name a directory that is new or empty")
     stream = out or sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a terminal that knows no arrow still gets the rest
     shape, began_s = Blueprint.vary(seed), SystemClock().monotonic()
     scene = Scene(plan=plan, shape=shape, began_s=began_s)
     show = _Show(scene, stream, as_json=as_json)

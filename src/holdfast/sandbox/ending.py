@@ -86,7 +86,7 @@ def _bare_rule(document: Mapping[str, Any]) -> str:
 
 def _times(document: Mapping[str, Any], took_s: float) -> str:
     parts = [f"{STAGES[name]} {took:.1f} s" for name, took in document["timings"].items()]
-    return f"{', '.join(parts)}; {took_s:.1f} s in all"
+    return ", ".join([*parts, f"{took_s:.1f} s in all"])
 
 
 def _seconds(value: float | None) -> str:

@@ -230,6 +230,10 @@ def _objections(
     incident: Incident | None,
     tried: Sequence[Attempt],
 ) -> Iterator[str]:
+    if not facts.collected:  # all else would only follow from that
+        if not facts.trouble:
+            yield "nothing of the run was collected"
+        return
     yield from _about_the_end(facts, document, incident)
     yield from _about_the_cause(facts, document, incident)
     yield from _about_effects(facts, document, tried)

@@ -173,11 +173,12 @@ class Serving:
         """Return when the `listening` line came. Raises HoldfastError when it doesn't."""
         self._listens.wait(timeout_s)
         if not self.url:
+            ended = self._process.poll()
             self.kill()
-            raise HoldfastError(
-                f"`holdfast serve` did not listen within {timeout_s:g} s "
-                f"(exit code {self._process.returncode}); it said: {_tail(self._log)}"
-            )
+            why = f"was not listening after {timeout_s:g} s"
+            if ended is not None:
+                why = f"ended with exit code {ended} before it listened"
+            raise HoldfastError(f"`holdfast serve` {why}; it said: {_tail(self._log)}")
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Ask it to end and return its exit code; kill it when it takes too long."""

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    OverflowMethod,
+    RenderableType,
+    RenderResult,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +24,23 @@ from holdfast.sandbox.exposed import Reading
 from holdfast.sandbox.scene import ENDINGS, MIN_SAMPLES, STAGES, Line, Scene
 
 WIDE = 112
-NARROW = 72
+TALL = 36
+SPARK_S = 16
+USED_BY_OTHERS = 26  # rows that a narrow screen needs for all but the diagnosis
 ROWS_A_TEXT = 3
 _INDENT = 21  # where the words of a timeline's line begin
+COLUMNS = (
+    "service",
+    "region",
+    "state",
+    "errors",
+    "latency",
+    "traffic",
+    "waiting",
+    "errors, last 16 s",
+    "traffic, last 16 s",
+)
+LEFT_OUT_FIRST = ("traffic, last 16 s", "waiting", "errors, last 16 s", "latency", "traffic")
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "._-=+*%#"
 _STATUS = {"healthy": "green", "degraded": "yellow", "down": "red", "unknown": "magenta"}
@@ -94,12 +115,13 @@ class _Picture:
         ]
 
     def _stages(self) -> Text:
-        mark, parts = ("ok" if self.ascii else "✓"), Text()
+        mark, more = ("ok", "...") if self.ascii else ("✓", "…")
+        parts = Text()
         for name, shown in STAGES.items():
             if name in self.scene.took_s:
                 parts.append(f"{mark} {shown} {self.scene.took_s[name]:.1f} s   ", style="green")
             elif name == self.scene.stage:
-                parts.append(f"> {shown} …   ", style="bold yellow")
+                parts.append(f"> {shown} {more}   ", style="bold yellow")
             else:
                 parts.append(f"{shown}   ", style="dim")
         return parts
@@ -129,21 +151,29 @@ class _Picture:
     # --- the services ------------------------------------------------------
 
     def _services(self) -> Table:
+        rows = [list(self._row(*key, list(seen))) for key, seen in [*self.scene.readings.items()]]
+        shown = self._columns_that_fit(rows)
         table = Table.grid(padding=(0, 2, 0, 0))
-        names = ["service", "region", "state", "errors", "latency", "traffic"]
-        if self.width >= NARROW:
-            names.append("waiting")
-        names.append("errors, last 20 s")
-        if self.width >= WIDE:
-            names.append("traffic, last 20 s")
-        for name in names:
-            right = name in {"errors", "latency", "traffic", "waiting"}
-            table.add_column(justify="right" if right else "left", no_wrap=True)
-        table.add_row(*(Text(name, style="dim") for name in names))
-        for (service, region), seen in list(self.scene.readings.items()):
-            cells = list(self._row(service, region, list(seen)))
-            table.add_row(*cells[: len(names)] if self.width >= NARROW else (*cells[:6], cells[7]))
+        for column in shown:
+            right = COLUMNS[column] in {"errors", "latency", "traffic", "waiting"}
+            overflow: OverflowMethod = "crop" if self.ascii else "ellipsis"
+            table.add_column(justify="right" if right else "left", no_wrap=True, overflow=overflow)
+        table.add_row(*(Text(COLUMNS[column], style="dim") for column in shown))
+        for row in rows:
+            table.add_row(*(row[column] for column in shown))
         return table
+
+    def _columns_that_fit(self, rows: Sequence[Sequence[Text]]) -> list[int]:
+        """Leave out columns, the least telling first, until the rest has room."""
+        widths = [
+            2 + max(len(name), *(row[n].cell_len for row in rows)) if rows else 0
+            for n, name in enumerate(COLUMNS)
+        ]
+        shown = set(range(len(COLUMNS)))
+        for name in LEFT_OUT_FIRST:
+            if sum(widths[column] for column in shown) - 2 > self.width:
+                shown.discard(COLUMNS.index(name))
+        return sorted(shown)
 
     def _row(self, service: str, region: str, seen: Sequence[Reading]) -> Iterator[Text]:
         last = seen[-1]
@@ -157,8 +187,8 @@ class _Picture:
             ("saturation", _count(last.waiting)),
         ):
             yield self._cell(service, region, signal, text)
-        yield self._line([r.errors for r in seen[-20:]], most=0.4, style="red")
-        yield self._line([r.traffic for r in seen[-20:]], most=None, style="cyan")
+        yield self._line([r.errors for r in seen[-SPARK_S:]], most=0.4, style="red")
+        yield self._line([r.traffic for r in seen[-SPARK_S:]], most=None, style="cyan")
 
     def _cell(self, service: str, region: str, signal: str, text: str) -> Text:
         anomaly = self.scene.anomaly(service, region, signal)
@@ -174,7 +204,7 @@ class _Picture:
         drawn = "".join(
             " " if v is None else bars[min(len(bars) - 1, int(len(bars) * v / top))] for v in values
         )
-        return Text(f"{drawn:>20}", style=style)
+        return Text(f"{drawn:>{SPARK_S}}", style=style)
 
     # --- what Holdfast makes of it ------------------------------------------
 
@@ -182,30 +212,32 @@ class _Picture:
         """Checks beside or above the diagnosis and the step. Low screens keep the step."""
         if self.scene.shown is None:
             return []
-        checks, thoughts = list(self._checks()), list(self._thoughts())
-        if self.width >= WIDE:
+        wide = self.width >= WIDE
+        column = (self.width - 2) // 2 if wide else self.width
+        checks, thoughts = list(self._checks(column)), list(self._thoughts(column))
+        if wide:
             table = Table.grid(padding=(0, 2, 0, 0))
-            column = (self.width - 2) // 2
             table.add_column(width=column)
             table.add_column(width=column)
             half = [self._cut(text, column) for text in checks]
             rest = self._wrapped(thoughts, column, len(half) + 2)
             table.add_row(Group(*half), Group(*rest))
             return [(table, max(len(half), len(rest)))]
-        shown = thoughts if height < 40 else [*checks, *thoughts]
-        return [(Group(*(self._cut(text) for text in shown)), len(shown))]
+        above = [] if height < TALL else [self._cut(text) for text in checks]
+        shown = [*above, *self._wrapped(thoughts, column, max(0, height - USED_BY_OTHERS))]
+        return [(Group(*shown), len(shown))]
 
-    def _checks(self) -> Iterator[Text]:
-        yield self._title("checks")
+    def _checks(self, width: int) -> Iterator[Text]:
+        yield self._title("checks", width)
         checks = (self.scene.shown or {}).get("checks") or {}
         for name, result in checks.items():
             style = _STATUS.get(result["status"], "")
             text = Text.assemble((f"{result['status']:<9}", style), f"{name}  ")
             yield text.append(str(result.get("summary", "")), style="dim")
 
-    def _thoughts(self) -> Iterator[Text]:
+    def _thoughts(self, width: int) -> Iterator[Text]:
         shown = self.scene.shown or {}
-        yield self._title(f"{shown['incident_id']} {shown['phase']}: why")
+        yield self._title(f"{shown['incident_id']} {shown['phase']}: why", width)
         if shown["incident_type"]:
             yield Text.assemble("type ", (shown["incident_type"], "bold"))
         for hypothesis in shown["hypotheses"][:3]:
@@ -264,9 +296,9 @@ class _Picture:
 
     # --- fitting ---------------------------------------------------------------
 
-    def _title(self, text: str) -> Text:
-        rule = "-" if self.ascii else "─"
-        return Text(f"{rule * 2} {text} {rule * 200}", style="blue", no_wrap=True, overflow="crop")
+    def _title(self, text: str, width: int | None = None) -> Text:
+        rule, room = "-" if self.ascii else "─", width or self.width
+        return Text(f"{rule * 2} {text} ".ljust(room, rule)[:room], style="blue")
 
     def _fit(self, left: Text, right: Text) -> Text:
         room = self.width - len(right) - 1
@@ -290,11 +322,12 @@ class _Picture:
         first = text.wrap(self.console, width)[0]
         if most == 1 or first.cell_len >= text.cell_len:
             return [self._cut(text, width)]
-        rest = text[len(first.plain) :]
+        rest = text[len(first.plain.rstrip()) + 1 :]
         below = list(rest.wrap(self.console, width - indent))
-        shown = [*below[: most - 2], Text(" ").join(below[most - 2 :])]
+        if len(below) >= most:
+            below[most - 2 :] = [Text(" ").join(below[most - 2 :])]
         margin = " " * indent
-        return [first, *(self._cut(Text(margin).append_text(row), width) for row in shown)]
+        return [first, *(self._cut(Text(margin).append_text(row), width) for row in below)]
 
     def _cut(self, text: Text, width: int | None = None) -> Text:
         room = width or self.width
