@@ -7,9 +7,13 @@ drawn from the code can't disagree with it; `tests/test_docs.py` runs the check.
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import typer
+
+from holdfast.cli.main import APP
 from holdfast.incident.lifecycle import phase_diagram, step_diagram
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -23,9 +27,25 @@ def _mermaid(diagram: str) -> str:
     return f"```mermaid\n{diagram}\n```\n"
 
 
+def _commands() -> str:
+    root = typer.main.get_command(APP)
+    return "\n".join(_group(root, typer.Context(root, info_name="holdfast")))
+
+
+def _group(group: Any, context: typer.Context) -> Iterator[str]:  # noqa: ANN401 - typer's own type is private
+    for name, command in group.commands.items():
+        inner = typer.Context(command, info_name=name, parent=context)
+        inner.terminal_width = inner.max_content_width = 100
+        if hasattr(command, "commands"):
+            yield from _group(command, inner)
+        else:
+            yield f"## {inner.command_path}\n\n```text\n{command.get_help(inner)}\n```\n"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "phases": lambda: _mermaid(phase_diagram()),
     "steps": lambda: _mermaid(step_diagram()),
+    "commands": _commands,
 }
 
 

@@ -42,6 +42,20 @@ def test_a_check_that_hangs_is_down_and_does_not_delay_the_others() -> None:
     assert results["quick"].took_s < 0.3
 
 
+def test_two_incidents_may_run_the_same_check_at_the_same_time() -> None:
+    both = threading.Barrier(2)
+    check = Looking("shared", lambda: {"place": both.wait(timeout=10)})
+    runner = CheckRunner([check])
+    other: list[CheckResult] = []
+    thread = threading.Thread(target=lambda: other.append(runner.run(context())["shared"]))
+    thread.start()
+
+    mine = runner.run(context())["shared"]
+    thread.join(timeout=10)
+
+    assert [mine.status, other[0].status] == [Health.HEALTHY, Health.HEALTHY]
+
+
 def test_all_checks_run_at_the_same_time() -> None:
     everybody = threading.Barrier(7)
 

@@ -95,26 +95,37 @@ def test_a_scenario_that_is_none_is_refused_before_anything_starts() -> None:
 
 def test_a_directory_that_holds_something_is_not_kept_into(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    with pytest.raises(BadInputError, match="is not empty; name a directory that is new"):
-        run_demo(keep=tmp_path, out=io.StringIO())
+    for taken in (tmp_path, tmp_path / "mine"):
+        with pytest.raises(BadInputError, match="is a file or not empty; name a directory"):
+            run_demo(keep=taken, out=io.StringIO())
 
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(240)
-def test_a_bad_deploy_is_rolled_back_and_what_is_kept_can_be_looked_into(
-    environment: dict[str, str], place: Path
+def test_two_demos_side_by_side_recover_and_prove_it(
+    environment: dict[str, str], demos: list[Demo], place: Path
 ) -> None:
     keep = place / "kept"
-    answer = subprocess.run(
-        [*HOLDFAST, "demo", "--json", "--keep", str(keep)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    document = json.loads(answer.stdout)  # the one document and nothing else
+    deploy = Demo(environment, "bad-deploy", "--json", "--keep", str(keep))
+    demos.append(deploy)
+    down = Demo(environment, "service-down")
+    demos.append(down)
+    down.read_until("warm-up done")
+    family = down.family()
+    assert len(family) > 14  # the platform, its keeper, Holdfast and the demo itself
+    assert deploy.finish() == (0, ""), deploy.lines
+    assert down.finish() == (0, ""), down.lines
+    told_by_json_and_kept(deploy, keep, environment)
+    told_in_plain_lines(down.lines)
+    assert left_of(family) == []
+    # Of the run that was not kept, nothing but its postmortem is left.
+    left = {path.name.rpartition("-")[0] for path in place.iterdir()}
+    assert left == {"", "holdfast-demo"}, list(place.iterdir())
+
+
+def told_by_json_and_kept(demo: Demo, keep: Path, environment: dict[str, str]) -> None:
+    document = json.loads("\n".join(demo.lines))  # the one document and nothing else
     assert document["why_not"] == []
-    assert (answer.returncode, answer.stderr) == (0, "")
     assert document["scenario"] == "bad-deploy"
     assert document["outcome"] == "resolved"
     assert document["root_cause_entity"] == "checkout-api"
@@ -133,30 +144,16 @@ def test_a_bad_deploy_is_rolled_back_and_what_is_kept_can_be_looked_into(
     assert "RESOLVED" in timeline
 
 
-@pytest.mark.acceptance
-@pytest.mark.timeout(240)
-def test_a_service_that_is_down_is_restarted_and_a_pipe_gets_plain_lines(
-    environment: dict[str, str], demos: list[Demo], place: Path
-) -> None:
-    demo = Demo(environment, "service-down")
-    demos.append(demo)
-    demo.read_until("warm-up done")
-    family = demo.family()
-    assert len(family) > 14  # the platform, its keeper, Holdfast and the demo itself
-    code, err = demo.finish()
-    told = "\n".join(demo.lines)
-    assert (code, err) == (0, ""), told
+def told_in_plain_lines(lines: list[str]) -> None:
+    told = "\n".join(lines)
     assert ESCAPE not in told
-    records = [line for line in demo.lines if "INC-1 #" in line]
+    records = [line for line in lines if "INC-1 #" in line]
     assert [f"INC-1 #{n} " in line for n, line in enumerate(records, 1)] == [True] * len(records)
     assert "outcome          resolved by itself" in told
     assert "restart_service on checkout-" in told
     assert "verified" in told
     for stage in STAGES.values():
         assert f"{stage} done in" in told
-    assert left_of(family) == []
-    (postmortem,) = place.iterdir()  # all else of the run is gone
-    assert postmortem.name.startswith("holdfast-demo-")
 
 
 @pytest.mark.acceptance
@@ -177,7 +174,7 @@ def test_stopping_the_demo_leaves_nothing(
         assert err.startswith("stopped by you; the platform and Holdfast have ended")
         assert left_of(family) == []
     wait_until_gone(family)
-    assert [path for path in place.iterdir() if path.name.startswith("holdfast-")] == []
+    assert list(place.iterdir()) == []
 
 
 def wait_until_gone(family: dict[int, str | None]) -> None:

@@ -199,6 +199,17 @@ def test_the_end_says_every_reason_why_it_did_not_go_as_it_should() -> None:
     assert told.count("NOT PASSED") == len(document["why_not"]) > 1
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_end_is_wrapped_under_its_own_words_and_no_command_is_broken(width: int) -> None:
+    document = grade(bad_deploy()) | {"postmortem": "/p/" + "x" * 60}
+    told = "\n".join(
+        report(document, whole_scene(), took_s=5.0, keep=None, program="holdfast", width=width)
+    )
+    long = [line for line in told.splitlines() if len(line) > width]
+    assert [line.strip() for line in long] == ["/p/" + "x" * 60]
+    assert "holdfast gameday" in told
+
+
 def test_samples_of_one_name_are_summed_and_what_is_no_number_is_left_out() -> None:
     page = '# HELP a b\na_total{code="2 0"} 1\na_total{code="5"} 2.5\nb NaN\nc x\n\nd 4 123\n'
     assert parse_exposition(page) == {"a_total": 3.5, "d": 4.0}

@@ -98,8 +98,9 @@ def test_a_run_without_a_document_fails_with_what_it_said_and_keeps_its_events()
     assert code == 1
     assert document["outcome"] == "none"
     assert "exit code 1 and no document; it said: no platform today" in document["why_not"][0]
-    assert Path(document["events"]).read_text() == "no platform today\n"
-    Path(document["events"]).unlink()
+    kept = Path(document["events"])
+    assert kept.read_text(encoding="utf-8") == "no platform today\n"
+    kept.unlink()
 
 
 def test_a_healthy_run_tells_how_often_the_bare_rule_fired() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from holdfast.actions import PreviousRelease, build_actions
+from holdfast.app.changes import ChangeLog
 from holdfast.app.installation import Installation, database_path, open_ledger
 from holdfast.app.pager import ContactPager
 from holdfast.app.readings import HistoryReadings
@@ -26,9 +27,10 @@ from holdfast.ledger import SqliteLedger
 from holdfast.policy import Grant
 from holdfast.response import ActionFacts, Timing, World
 from holdfast.response.ports import Action
-from holdfast.sources import HistoryFile, Scraper
+from holdfast.sources import DeploymentsSource, HistoryFile, Scraper
 
 HISTORY_NAME = "history.bin"
+_CHANGES_EVERY_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Parts:
     scraper: Scraper
     targets: Targets
     history: HistoryFile
+    changes: ChangeLog | None
 
 
 def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
@@ -64,7 +67,10 @@ def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
     carrier = _carrier(installation, ledger, readings, actions, watcher, clock)
     worker = f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(3)}"
     engine = Engine(carrier=carrier, watcher=watcher, worker=worker)
+    changes = _changes(installation, watcher, clock)
     monitor = _monitor(installation, engine, readings, targets, history, watcher, clock)
+    if monitor is not None and changes is not None:
+        monitor.changes = changes.recent
     return Parts(
         ledger=ledger,
         engine=engine,
@@ -72,7 +78,17 @@ def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
         scraper=scraper,
         targets=targets,
         history=history,
+        changes=changes,
     )
+
+
+def _changes(installation: Installation, watcher: StdoutWatcher, clock: Clock) -> ChangeLog | None:
+    config = installation.config
+    if config.deployments is None:
+        return None
+    source = DeploymentsSource(config.deployments.dsn, table=config.deployments.table)
+    every_s = min(max(config.sampling_interval_s, 1.0), _CHANGES_EVERY_S_MAX)
+    return ChangeLog(source.recent, watcher, clock, every_s=every_s)
 
 
 def _previous_release(installation: Installation) -> PreviousRelease | None:

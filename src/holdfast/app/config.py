@@ -73,13 +73,14 @@ def check_names(directory: Path, catalogue: Catalogue, runbooks: Collection[str]
     file = read_yaml(directory / CONFIG_NAME)
     config = _validated(ConfigModel, file)
     for index, grant in enumerate(config.autonomy):
-        place = ["autonomy", index]
+        place: list[int | str] = ["autonomy", index]
         refer(file, [*place, "runbook"], grant.runbook, runbooks, "runbook here")
         refer(file, [*place, "service"], grant.service, catalogue.services, "service here")
     for name, check in (("database", config.checks.database), ("cache", config.checks.cache)):
         if check is not None and check.service is not None:
-            place = ["checks", name, "service"]
-            refer(file, place, check.service, catalogue.services, "service here")
+            refer(
+                file, ["checks", name, "service"], check.service, catalogue.services, "service here"
+            )
     services = read_yaml(directory / config.catalogue)
     for index, service in enumerate(catalogue.services.values()):
         for name in service.runbooks:

@@ -11,18 +11,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from holdfast.app.installation import database_path
+from holdfast.app.installation import database_path, open_ledger
+from holdfast.app.lock import is_serving
+from holdfast.app.scopes import check_freeze_scope
 from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
 from holdfast.incident import State, fold, full, summary, timeline
-from holdfast.incident.system import FROZEN, THAWED
-from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.incident.system import FROZEN, REFUSED, THAWED
+from holdfast.kernel.actor import Actor
+from holdfast.kernel.clock import Clock, SystemClock, format_at
 from holdfast.kernel.errors import NotFoundError, RefusedError
-from holdfast.ledger import ChainVerdict, Link, SqliteLedger
-from holdfast.policy import Scope
+from holdfast.ledger import ChainVerdict, Link
+from holdfast.policy import Scope, freeze_applies
 from holdfast.response.asked import NEEDED_SCOPE
 from holdfast.response.store import SYSTEM_CHAIN, Answer, Request
 
-_POLL_S = 0.1
+_POLL_S = 0.05
+_ANSWER_S = 15.0
+_NOBODY_S = 0.2
 
 
 class Desk:
@@ -35,7 +40,8 @@ class Desk:
                 f"there is no ledger at {path}; run `holdfast init {directory}` or give --dir"
             )
         self.clock = clock or SystemClock()
-        self.ledger = SqliteLedger(path, self.clock)
+        self.ledger = open_ledger(path, self.clock)
+        self._directory = directory
         self.system = SystemView(self.ledger, self.clock)
 
     def __enter__(self) -> Self:
@@ -48,7 +54,13 @@ class Desk:
 
     def caller(self) -> Caller:
         """Say who stands behind HOLDFAST_TOKEN."""
-        return authenticate(os.environ.get(VARIABLE), self.system.state(), self.clock.now())
+        now = self.clock.now()
+
+        def record(actor: Actor, why: str) -> None:
+            data = {"what": "a token", "scope": None, "token_id": actor.token_id, "why": why}
+            self.ledger.append_system(REFUSED, data, actor, now)
+
+        return authenticate(os.environ.get(VARIABLE), self.system.state(), now, record)
 
     def allow(self, needed: Scope, what: str) -> Caller:
         """Give the caller if the token allows this; refuse on the record if not."""
@@ -80,7 +92,17 @@ class Desk:
     def show(self, incident_id: str) -> dict[str, Any]:
         """Give one incident in its long form."""
         state, head = self.state(incident_id)
-        return full(state, head, self.ledger.records(incident_id))
+        view = full(state, head, self.ledger.records(incident_id))
+        return {**view, "frozen": self._frozen(state)}
+
+    def _frozen(self, state: State) -> list[dict[str, Any]]:
+        """List the freezes that stop anything in this incident: nobody should wonder why."""
+        places = [(service, region) for service in state.services for region in state.regions]
+        return [
+            {"scope": f.scope, "by": f.by, "why": f.why, "since": format_at(f.since)}
+            for f in self.system.state().freezes.values()
+            if any(freeze_applies(f.scope, service=s, region=r) for s, r in places)
+        ]
 
     def timeline(self, incident_id: str) -> list[dict[str, Any]]:
         """Give the timeline of one incident."""
@@ -101,9 +123,7 @@ class Desk:
 
     # --- asking -----------------------------------------------------------
 
-    def ask(
-        self, incident_id: str, kind: str, data: Mapping[str, Any], *, wait_s: float = 15.0
-    ) -> Answer:
+    def ask(self, incident_id: str, kind: str, data: Mapping[str, Any]) -> Answer:
         """Ask for something and wait for the answer. Raises RefusedError when it is refused."""
         caller = self.allow(NEEDED_SCOPE[kind], f"`{kind}` on {incident_id}")
         self.state(incident_id)
@@ -118,11 +138,18 @@ class Desk:
                 at=self.clock.now(),
             )
         )
-        answer = self._wait(request.id, wait_s)
+        serving = is_serving(self._directory)
+        answer = self._wait(request.id, _ANSWER_S if serving else _NOBODY_S)
         if answer is None:
+            why = (
+                f"nobody answered within {_ANSWER_S:.0f} s"
+                if serving
+                else f"no `holdfast serve` runs on {self._directory.resolve()}"
+            )
             raise RefusedError(
-                f"request {request.n} is recorded, but nobody answered within {wait_s:.0f} s; "
-                "it is carried out as soon as `holdfast serve` runs"
+                f"`{kind}` on {incident_id} is recorded as request {request.n}, but {why}; it is "
+                f"judged and carried out once `holdfast serve` runs: see `holdfast incident show "
+                f"{incident_id}` then"
             )
         if not answer.ok:
             raise RefusedError(answer.message)
@@ -140,13 +167,14 @@ class Desk:
 
     def freeze(self, scope: str, because: str) -> None:
         """Stop every mutating action in a scope."""
-        caller = self.allow(Scope.PROPOSE, "freeze")
+        caller = self.allow(Scope.PROPOSE, "`freeze`")
+        check_freeze_scope(scope, self._directory)
         data = {"scope": scope, "because": because}
         self.ledger.append_system(FROZEN, data, caller.actor, self.clock.now())
 
     def thaw(self, scope: str, because: str) -> None:
         """End a freeze."""
-        caller = self.allow(Scope.DIRECT, "thaw")
+        caller = self.allow(Scope.DIRECT, "`thaw`")
         frozen = self.system.state().freezes
         if scope not in frozen:
             known = ", ".join(sorted(frozen)) or "none"

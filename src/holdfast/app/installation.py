@@ -91,7 +91,7 @@ def database_path(directory: Path) -> Path:
 
 def _other_database(url: str) -> str:
     """Say why not, without the URL itself: it may hold a password."""
-    scheme = url.split(":", 1)[0].split("+")[0] if ":" in url else ""
+    scheme = url.partition(":")[0].partition("+")[0]
     if scheme in {"postgres", "postgresql"}:
         return (
             f"{DATABASE_VARIABLE} names a PostgreSQL database, which comes with the next release; "

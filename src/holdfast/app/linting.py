@@ -108,11 +108,8 @@ def _problem(criterion: Expectation, catalogue: Catalogue) -> tuple[Severity, st
     if criterion.signal in measured:
         return None
     if criterion.signal in GOLDEN_SIGNALS and named in {None, _ANY}:
-        return (
-            Severity.WARNING,
-            f"no service has the signal {criterion.signal!r} yet, so this can't be judged; add "
-            "it under `metrics` in services.yaml",
-        )
+        words = f"no service has the signal {criterion.signal!r} yet, so this can't be judged; add"
+        return Severity.WARNING, f"{words} it under `metrics` in services.yaml"
     who = named if named in catalogue.services else "any service in services.yaml"
     words = f"{criterion.signal!r} is no signal of {who}; {nearest(criterion.signal, measured)}"
     return Severity.ERROR, words

@@ -4,12 +4,17 @@ Strict: nothing is coerced and an unknown key is an error. What refers to someth
 checked in `config` and `installation`.
 """
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from holdfast.app.addresses import check_dsn, check_http, check_url
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$"
+Http = Annotated[str, AfterValidator(check_http)]
+Url = Annotated[str, AfterValidator(check_url)]
+Dsn = Annotated[str, AfterValidator(check_dsn)]
 ModeName = Literal["observe", "guided", "supervised", "autonomous"]
 
 
@@ -56,12 +61,12 @@ class GrantModel(Strict):
 
 
 class DatabaseModel(Strict):
-    dsn: str
+    dsn: Dsn
     service: str | None = None
 
 
 class CacheModel(Strict):
-    url: str
+    url: Url
     service: str | None = None
 
 
@@ -77,7 +82,7 @@ class ChecksModel(Strict):
 
 
 class DeploymentsModel(Strict):
-    dsn: str
+    dsn: Dsn
     table: str = Field("deployments", pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
 
 
@@ -90,14 +95,7 @@ class EscalationModel(Strict):
 
 
 class NotifyModel(Strict):
-    webhook: str | None = None
-
-    @field_validator("webhook")
-    @classmethod
-    def _http_only(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("it is no http:// or https:// address; write one")
-        return url
+    webhook: Http | None = None
 
 
 class ConfigModel(Strict):
@@ -159,19 +157,11 @@ class ServiceModel(Strict):
     mode: ModeName | None = None
     repository: str | None = None
     runbooks: list[str] = []
-    scrape: dict[str, str] = {}
-    health: dict[str, str] = {}
+    scrape: dict[str, Http] = {}
+    health: dict[str, Http] = {}
     metrics: dict[str, SignalModel] = {}
     limits: dict[str, LimitModel] = {}
     control: ControlModel = ControlModel()
-
-    @field_validator("scrape", "health")
-    @classmethod
-    def _http_only(cls, urls: dict[str, str]) -> dict[str, str]:
-        for region, url in urls.items():
-            if not url.startswith(("http://", "https://")):
-                raise ValueError(f"{region}: {url!r} is no http:// or https:// address; write one")
-        return urls
 
 
 class ContactModel(Strict):

@@ -6,9 +6,10 @@ may be: an agent's token never directs, approves or settles anything.
 
 import hashlib
 import hmac
+import math
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +29,11 @@ from holdfast.response.asked import NEEDED_SCOPE
 from holdfast.response.store import SYSTEM_CHAIN, Ledger
 
 VARIABLE = "HOLDFAST_TOKEN"
+_UNKNOWN = (
+    f"the token in {VARIABLE} is not known here; check that it is whole and of this installation, "
+    "or ask an admin for `holdfast token create`"
+)
+_NAME_MAX = 64
 _KINDS = {
     TokenKind.PERSON: ActorKind.HUMAN,
     TokenKind.AGENT: ActorKind.AGENT,
@@ -81,7 +87,7 @@ def _scopes(token: TokenFact) -> frozenset[Scope]:
 
 def _problem(token: TokenFact | None, now: datetime) -> str | None:
     if token is None:
-        return "the token is not known here; ask an admin for `holdfast token create`"
+        return _UNKNOWN
     if token.revoked:
         return f"token {token.token_id} of {token.name} is revoked; ask an admin for a new one"
     if token.expires_at <= now:
@@ -92,33 +98,38 @@ def _problem(token: TokenFact | None, now: datetime) -> str | None:
     return None
 
 
-def authenticate(secret: str | None, system: SystemState, now: datetime) -> Caller:
-    """Find who stands behind a token. Raises RefusedError, never with the token in it."""
+def authenticate(
+    secret: str | None,
+    system: SystemState,
+    now: datetime,
+    on_refusal: Callable[[Actor, str], None] = lambda _actor, _why: None,
+) -> Caller:
+    """Find who stands behind a token. Raises RefusedError, never with the token in it.
+
+    `on_refusal` is told of a token that was good once; a made-up one is nobody's.
+    """
     if not secret:
         raise RefusedError(
             f"{VARIABLE} is not set, so nobody knows who asks; export the one that `holdfast init` "
             "or `holdfast token create` showed"
         )
-    digest = _digest(secret)
+    digest = _digest(secret.strip())
     # Every digest is compared, so that the time taken does not tell which one was close.
     matches = [
         token for token in system.tokens.values() if hmac.compare_digest(token.digest, digest)
     ]
     token = matches[0] if matches else None
-    problem = _problem(token, now)
-    if token is None or problem:
-        raise RefusedError(problem or "unknown token")
+    if token is None:
+        raise RefusedError(_UNKNOWN)
     kind = TokenKind(token.kind)
-    return Caller(
-        actor=Actor(
-            kind=_KINDS[kind],
-            id=token.name,
-            on_behalf_of=token.on_behalf_of,
-            token_id=token.token_id,
-        ),
-        kind=kind,
-        scopes=_scopes(token),
+    actor = Actor(
+        kind=_KINDS[kind], id=token.name, on_behalf_of=token.on_behalf_of, token_id=token.token_id
     )
+    problem = _problem(token, now)
+    if problem:
+        on_refusal(actor, problem)
+        raise RefusedError(problem)
+    return Caller(actor=actor, kind=kind, scopes=_scopes(token))
 
 
 def require(caller: Caller, needed: Scope, what: str, ledger: Ledger, now: datetime) -> None:
@@ -126,7 +137,12 @@ def require(caller: Caller, needed: Scope, what: str, ledger: Ledger, now: datet
     reason = authorize(caller.kind, caller.scopes, needed)
     if reason.ok:
         return
-    data = {"what": what, "scope": needed.value, "token_id": caller.actor.token_id}
+    data = {
+        "what": what,
+        "scope": needed.value,
+        "token_id": caller.actor.token_id,
+        "why": reason.sentence(),
+    }
     ledger.append_system(REFUSED, data, caller.actor, now)
     raise RefusedError(f"{what} is refused: {reason.sentence()}")
 
@@ -144,6 +160,7 @@ def create_token(
 ) -> tuple[str, TokenFact]:
     """Make a token; the secret is returned here and kept nowhere."""
     token_kind, wanted = _checked(kind, scopes)
+    _check_words(name, token_kind, days, on_behalf_of)
     token_id = secrets.token_hex(4)
     secret = f"hf_{token_kind.value}_{token_id}_{secrets.token_urlsafe(32)}"
     fact = TokenFact(
@@ -184,16 +201,46 @@ def _checked(kind: str, scopes: Sequence[str]) -> tuple[TokenKind, frozenset[Sco
     return token_kind, frozenset(Scope(scope) for scope in scopes) or frozenset({Scope.READ})
 
 
+def _check_words(name: str, kind: TokenKind, days: float, on_behalf_of: str | None) -> None:
+    for field, word in (("name", name), ("on-behalf-of", on_behalf_of)):
+        if word is not None and not (
+            word.strip() and word.isprintable() and len(word) <= _NAME_MAX
+        ):
+            raise BadInputError(
+                f"{field} {word!r:.80} can't be shown in a timeline; write 1 to {_NAME_MAX} "
+                "printable characters",
+                field=field,
+            )
+    if on_behalf_of is not None and kind is not TokenKind.AGENT:
+        raise BadInputError(
+            f"a token of kind {kind.value} acts for itself; leave out --on-behalf-of",
+            field="on-behalf-of",
+        )
+    if not (math.isfinite(days) and days > 0):
+        raise BadInputError(f"--days is {days}; write how many days it is valid", field="days")
+
+
 def all_scopes(kind: str) -> tuple[str, ...]:
     """List every scope that a token of this kind may hold."""
     return tuple(sorted(scope.value for scope in grantable(TokenKind(kind))))
 
 
 def revoke_token(ledger: Ledger, token_id: str, *, by: Actor, now: datetime, because: str) -> None:
-    """End a token for good."""
+    """End a token for good. The last one that can make others stays."""
     tokens = fold_system(ledger.records(SYSTEM_CHAIN)).tokens
-    if token_id not in tokens:
+    token = tokens.get(token_id)
+    if token is None:
         raise NotFoundError(f"token {token_id!r} is not known; see `holdfast token list`")
+    if token.revoked:
+        raise RefusedError(f"token {token_id} of {token.name} is revoked already")
+    admins = [
+        t.token_id for t in tokens.values() if Scope.ADMIN in t.scopes and not _problem(t, now)
+    ]
+    if admins == [token_id]:
+        raise RefusedError(
+            f"token {token_id} is the last one with the scope admin, and without one nobody can "
+            "make tokens; make another with `holdfast token create NAME --scope admin` first"
+        )
     ledger.append_system(TOKEN_REVOKED, {"token_id": token_id, "because": because}, by, now)
 
 
@@ -212,4 +259,4 @@ def first_token(ledger: Ledger, name: str, now: datetime) -> str:
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -16,6 +16,8 @@ from holdfast.incident import Kind, Record, line
 from holdfast.kernel.clock import format_at
 from holdfast.kernel.redact import redact
 
+_CALM_TICKS = 2
+
 
 class Counts:
     """Holdfast's own figures, in the Prometheus text format."""
@@ -61,11 +63,18 @@ class StdoutWatcher:
         self._stream = stream or sys.stdout
         self._lock = threading.Lock()
         self._trouble: str | None = None
+        self._ticks = 0
+        self._troubled_at = -_CALM_TICKS
 
     @property
     def last_trouble(self) -> str | None:
         """Give the last trouble of the engine itself."""
         return self._trouble
+
+    @property
+    def troubled(self) -> bool:
+        """Whether there was trouble within the last ticks: a full disk, a tick that failed."""
+        return self._ticks - self._troubled_at < _CALM_TICKS
 
     def listening(self, url: str, pid: int) -> None:
         self._say({"event": "listening", "url": url, "pid": pid}, f"listening on {url} (pid {pid})")
@@ -84,9 +93,17 @@ class StdoutWatcher:
             "up": up,
             "reason": clean,
         }
-        self._say(data, f"{service} in {region} " + ("answers again" if up else f"is down: {clean}"))
+        self._say(
+            data, f"{service} in {region} " + ("answers again" if up else f"is down: {clean}")
+        )
+
+    def on_change(self, change: Mapping[str, Any]) -> None:
+        """Tell of a change that was made on purpose: a deployment."""
+        text = f"{change['service']} {change['version']} was deployed at {change['at'][11:19]}"
+        self._say({"event": "change", **change}, redact(text))
 
     def on_tick(self, tick: Tick) -> None:
+        self._ticks += 1
         self._counts.ticks.inc()
         self._counts.warm.set(tick.warm)
         self._counts.anomalies.inc(len(tick.anomalies))
@@ -119,6 +136,7 @@ class StdoutWatcher:
     def on_trouble(self, text: str) -> None:
         self._counts.trouble.inc()
         self._trouble = redact(text)
+        self._troubled_at = self._ticks
         self._say({"event": "trouble", "text": self._trouble}, f"trouble: {self._trouble}")
 
     def _say(self, data: Mapping[str, Any], text: str) -> None:

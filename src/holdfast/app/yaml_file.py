@@ -83,9 +83,9 @@ def read_yaml(path: Path) -> YamlFile:
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
-            data = loader.construct_document(root) if root is not None else {}  # type: ignore[no-untyped-call]
+            data = loader.construct_document(root) if root is not None else {}
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except yaml.YAMLError as error:
         raise BadInputError(f"{path}{_mark(error)}: {_problem(error)}") from None
     except ValueError as error:

@@ -2,7 +2,8 @@
 
 Python can't stop a thread, so one that hangs is left behind: its job is reported
 as hanging and not started again while that thread lives. Otherwise a target that
-hangs for a day would cost a thread on every round.
+hangs for a day would cost a thread on every round. Two callers at once each get a run
+of their own.
 """
 
 import threading
@@ -89,8 +90,8 @@ class ParallelRuns(Generic[K, T]):
                 thread.start()
             except RuntimeError as error:  # the machine has no thread left
                 return Answer(result=Raised(error=error), took_s=0.0)
-            # From the start on, so that a second caller doesn't start what the first still awaits.
-            self._hanging[key] = run
+            # The first one in flight is remembered: if that hangs, the next round finds it.
+            self._hanging.setdefault(key, run)
             return run
 
     def _still_hanging(self, key: K) -> _Run[T] | None:
@@ -98,6 +99,8 @@ class ParallelRuns(Generic[K, T]):
         if run is not None and run.done.is_set():
             del self._hanging[key]
             return None
+        if run is not None and self._clock.monotonic() - run.started < self.timeout_s:
+            return None  # another caller awaits it and it may well answer: that is no hang
         return run
 
     def _await(self, key: K, run: _Run[T]) -> Answer[T]:

@@ -12,7 +12,9 @@ from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    incident = typer.Typer(help="Read incidents, own them, say what they were.", no_args_is_help=True)
+    incident = typer.Typer(
+        help="Read incidents, own them, say what they were.", no_args_is_help=True
+    )
     for name, command in (
         ("list", list_incidents),
         ("show", show),
@@ -34,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
 def list_incidents(*, directory: Dir = HERE, as_json: Json = False) -> None:
     """List all incidents, newest first.
 
-    Example:
+    For example:
       holdfast incident list
     """
     from holdfast.app.desk import Desk
@@ -69,7 +71,7 @@ def _state(row: dict[str, Any]) -> str:
 def show(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
     """Show one incident: state, causes, steps and why.
 
-    Example:
+    For example:
       holdfast incident show INC-1
     """
     from holdfast.app.desk import Desk
@@ -86,7 +88,7 @@ def show(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False)
 def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
     """Show every record of an incident as one line.
 
-    Example:
+    For example:
       holdfast incident timeline INC-1
     """
     from holdfast.app.desk import Desk
@@ -104,7 +106,7 @@ def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = Fa
 def steps(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
     """Show the steps of an incident with their status.
 
-    Example:
+    For example:
       holdfast incident steps INC-1
     """
     from holdfast.app.desk import Desk
@@ -123,14 +125,16 @@ def export(
     incident_id: Incident,
     *,
     directory: Dir = HERE,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
+    ] = None,
     as_json: Json = False,  # noqa: ARG001 - the export is JSON Lines in any case
 ) -> None:
     """Write the records as JSON Lines, with their hashes.
 
     `holdfast incident verify --file FILE` checks such a file without the database.
 
-    Example:
+    For example:
       holdfast incident export INC-1 --out INC-1.jsonl
     """
     from holdfast.app.desk import Desk
@@ -146,7 +150,9 @@ def export(
 
 
 def verify(
-    incident_id: Annotated[str | None, typer.Argument(metavar="INCIDENT", help="Such as INC-1; or give --file.")] = None,
+    incident_id: Annotated[
+        str | None, typer.Argument(metavar="INCIDENT", help="Such as INC-1; or give --file.")
+    ] = None,
     *,
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An exported file, instead of the ledger.")
@@ -156,9 +162,10 @@ def verify(
 ) -> None:
     """Check a hash chain. Exit 1 when it is not whole.
 
-    INCIDENT may be `_system`: tokens, freezes and refusals. The heads are not signed yet: a chain that was rewritten as a whole still verifies.
+    INCIDENT may be `_system`: tokens, freezes and refusals. The heads are not signed yet: a
+    chain that was rewritten as a whole still verifies.
 
-    Example:
+    For example:
       holdfast incident verify INC-1
     """
     from holdfast.app.desk import Desk
@@ -190,6 +197,7 @@ def verify(
 def ask(
     directory: Path, incident_id: str, kind: str, data: dict[str, Any], *, as_json: bool
 ) -> None:
+    """Ask for something and print the answer. Raises RefusedError when it is refused."""
     from holdfast.app.desk import Desk
 
     with Desk(directory) as desk:
@@ -213,7 +221,7 @@ def ack(
 ) -> None:
     """Acknowledge and own it; nobody else is paged.
 
-    Example:
+    For example:
       holdfast incident ack INC-1
     """
     ask(directory, incident_id, "ack", {"because": because}, as_json=as_json)
@@ -224,7 +232,7 @@ def dismiss(
 ) -> None:
     """Dismiss as a false alarm, with the reason.
 
-    Example:
+    For example:
       holdfast incident dismiss INC-1 --because "load test, announced"
     """
     ask(directory, incident_id, "dismiss", {"because": because}, as_json=as_json)
@@ -240,7 +248,7 @@ def merge(
 ) -> None:
     """Merge it into another incident of the same fault.
 
-    Example:
+    For example:
       holdfast incident merge INC-2 --into INC-1 --because "same outage"
     """
     from holdfast.app.desk import Desk
@@ -260,7 +268,7 @@ def label(
 ) -> None:
     """Say whether the alarm was true, to judge detection by.
 
-    Example:
+    For example:
       holdfast incident label INC-1 false --because "load test"
     """
     from holdfast.kernel.errors import BadInputError
@@ -284,7 +292,7 @@ def close(
 
     The reason may be where the postmortem is.
 
-    Example:
+    For example:
       holdfast incident close INC-1 --because "postmortem: wiki/INC-1"
     """
     ask(directory, incident_id, "close", {"because": because}, as_json=as_json)
@@ -293,13 +301,15 @@ def close(
 def postmortem(
     incident_id: Incident,
     *,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
+    ] = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
     """Write the postmortem in Markdown from the ledger.
 
-    Example:
+    For example:
       holdfast postmortem INC-1 --out INC-1.md
     """
     from holdfast.app.desk import Desk

@@ -31,12 +31,13 @@ def init(
     *,
     as_json: Json = False,
 ) -> None:
-    """Make an installation: settings, catalogue, runbooks, token.
+    """Make an installation, with your first token.
 
-    A fresh installation is in mode observe and performs nothing.
+    It writes settings, a catalogue and example runbooks, each commented. A fresh
+    installation is in mode observe and performs nothing.
     Nothing that exists is overwritten.
 
-    Example:
+    For example:
       holdfast init ./holdfast
     """
     from holdfast.app.new import init as create
@@ -76,7 +77,7 @@ def serve(*, directory: Dir = HERE, as_json: Json = False) -> None:
     finishes the step in hand and ends. With --json, stdout is JSON Lines: listening, tick,
     record, target, notice, trouble.
 
-    Example:
+    For example:
       holdfast serve --dir ./holdfast
     """
     from holdfast.app.installation import load_installation
@@ -87,7 +88,7 @@ def serve(*, directory: Dir = HERE, as_json: Json = False) -> None:
 
 def detect(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV with columns timestamp, value.")
+        list[Path], typer.Argument(metavar="FILE", help="CSV with columns timestamp, value.")
     ],
     *,
     detector: Annotated[
@@ -104,11 +105,19 @@ def detect(
     Columns: file, timestamp, value, expected, low, high, score (in sigmas), confidence,
     anomaly, severity, reason.
 
-    Example:
+    For example:
       holdfast detect cpu.csv --json
     """
+    from holdfast.kernel.errors import BadInputError
     from holdfast.sources import detect_file, json_lines, write_csv, write_rows
 
+    names = [path.name for path in files]
+    if out is not None and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadInputError(
+            f"two inputs are called {twice} and --out would keep one; judge them one at a time",
+            field="out",
+        )
     # Every file is judged before anything is written, so that a bad one leaves nothing half-done.
     results = [detect_file(path, detector=detector) for path in files]
     for number, result in enumerate(results):
@@ -124,7 +133,7 @@ def detect(
 def check_list(*, directory: Dir = HERE, as_json: Json = False) -> None:
     """List the checks that the settings have the means for.
 
-    Example:
+    For example:
       holdfast check list --dir ./holdfast
     """
     from holdfast.app.build import check_runner
@@ -141,7 +150,7 @@ def check_list(*, directory: Dir = HERE, as_json: Json = False) -> None:
 def check_run(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="Which ones; all of them if none is named."),
+        typer.Argument(metavar="NAME", help="Which ones; all of them if none is named."),
     ] = None,
     *,
     directory: Dir = HERE,
@@ -149,7 +158,7 @@ def check_run(
 ) -> None:
     """Run checks now, in parallel. Exit 1 when one is not healthy.
 
-    Example:
+    For example:
       holdfast check run database_connections http_health
     """
     from holdfast.app.build import check_runner
@@ -191,7 +200,7 @@ def kv_get(
     NAME is status, steps, checkpoint, timeline or owner. The value is JSON, with or
     without --json.
 
-    Example:
+    For example:
       holdfast kv get incident:INC-1:checkpoint
     """
     from holdfast.app.desk import Desk

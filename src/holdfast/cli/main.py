@@ -16,7 +16,7 @@ from holdfast.cli import incidents, installation, output, respond, runbooks, san
 _HELP = """Incident response that holds fast: detect, diagnose, recover, verify, hand over.
 
 \b
-Example:
+For example:
   holdfast demo        watch a real platform break and recover
   holdfast init DIR    set up an installation of your own
 
@@ -103,12 +103,11 @@ def _words(error: Exception) -> tuple[str, int, str | None]:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}; check the place and its rights", 1, None
-    return (
+    text = (
         f"an error that Holdfast did not expect: {type(error).__name__}: {error}; "
-        "run it again with HOLDFAST_DEBUG=1 for the traceback and report it",
-        1,
-        None,
+        "run it again with HOLDFAST_DEBUG=1 for the traceback and report it"
     )
+    return text, 1, None
 
 
 def _command(error: Exception) -> str:

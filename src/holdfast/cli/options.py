@@ -32,5 +32,5 @@ _AS_IT_STANDS = "\b\n"
 def add(app: typer.Typer, command: Callable[..., Any], name: str | None = None) -> None:
     """Add one command; its docstring is its help, and the example's lines stay as they are."""
     text = inspect.cleandoc(command.__doc__ or "")
-    text = text.replace("\n\nExample:", f"\n\n{_AS_IT_STANDS}Example:")
+    text = text.replace("\n\nFor example:", f"\n\n{_AS_IT_STANDS}For example:")
     app.command(name, help=text)(command)

@@ -17,7 +17,9 @@ Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="A service, or one region of it: my-api@eu-west.")
 ]
 Step = Annotated[str, typer.Argument(metavar="STEP", help="The step's id, such as S1.")]
-Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help="all, service:NAME or region:NAME.")]
+Scope = Annotated[
+    str, typer.Option("--scope", metavar="SCOPE", help="all, service:NAME or region:NAME.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,7 +49,7 @@ def direct(
 
     The live state is read, the guard judges, and only then anything happens.
 
-    Example:
+    For example:
       holdfast direct INC-1 restart_service my-api@eu-west --because "stuck since 02:10" \
         --expect 'up{service="my-api"} == 1 for 60s in each region'
     """
@@ -81,7 +83,7 @@ def did(
 ) -> None:
     """Report what you did by hand; the target is observed.
 
-    Example:
+    For example:
       holdfast did INC-1 restart_service my-api@eu-west --because "faster by hand"
     """
     data = {"action": action, "target": target, "because": because}
@@ -92,7 +94,9 @@ def approve(
     incident_id: Incident,
     step: Step,
     *,
-    hash_: Annotated[str, typer.Option("--hash", metavar="HASH", help="The step's hash, from `incident show`.")],
+    hash_: Annotated[
+        str, typer.Option("--hash", metavar="HASH", help="The step's hash, from `incident show`.")
+    ],
     because: Because,
     directory: Dir = HERE,
     as_json: Json = False,
@@ -101,7 +105,7 @@ def approve(
 
     On a terminal you type the hash's last six characters back.
 
-    Example:
+    For example:
       holdfast approve INC-1 S1 --hash 3fa9... --because "read the diff, safe to roll back"
     """
     from holdfast.kernel.errors import BadInputError
@@ -124,7 +128,7 @@ def deny(
 ) -> None:
     """Deny one step. The incident is held.
 
-    Example:
+    For example:
       holdfast deny INC-1 S1 --because "the release holds a migration"
     """
     ask(directory, incident_id, "deny", {"step_id": step, "because": because}, as_json=as_json)
@@ -135,13 +139,15 @@ def settle(
     step: Step,
     what: Annotated[str, typer.Argument(metavar="happened|not-happened", help="What you found.")],
     *,
-    evidence: Annotated[str, typer.Option("--evidence", metavar="TEXT", help="What you saw at the target.")],
+    evidence: Annotated[
+        str, typer.Option("--evidence", metavar="TEXT", help="What you saw at the target.")
+    ],
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
     """End a step in doubt: say whether it happened.
 
-    Example:
+    For example:
       holdfast settle INC-1 S1 happened --evidence "systemctl shows a start at 02:14"
     """
     from holdfast.kernel.errors import BadInputError
@@ -157,7 +163,7 @@ def hold(
 ) -> None:
     """Stop every step of an incident until it is resumed.
 
-    Example:
+    For example:
       holdfast hold INC-1 --because "the database team is on it"
     """
     ask(directory, incident_id, "hold", {"because": because}, as_json=as_json)
@@ -168,7 +174,7 @@ def resume(
 ) -> None:
     """Let a held incident go on. The live state is read anew first.
 
-    Example:
+    For example:
       holdfast resume INC-1 --because "the lock is gone"
     """
     ask(directory, incident_id, "resume", {"because": because}, as_json=as_json)
@@ -183,7 +189,7 @@ def note(
 ) -> None:
     """Write a note into the timeline.
 
-    Example:
+    For example:
       holdfast note INC-1 "vendor confirms an outage"
     """
     ask(directory, incident_id, "note", {"text": text}, as_json=as_json)
@@ -194,7 +200,7 @@ def freeze(
 ) -> None:
     """Stop every mutating action at once, for everyone.
 
-    Example:
+    For example:
       holdfast freeze --because "storage maintenance until 04:00"
     """
     from holdfast.app.desk import Desk
@@ -209,7 +215,7 @@ def thaw(
 ) -> None:
     """End a freeze.
 
-    Example:
+    For example:
       holdfast thaw --because "maintenance is over"
     """
     from holdfast.app.desk import Desk

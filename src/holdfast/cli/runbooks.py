@@ -10,15 +10,15 @@ from holdfast.cli.options import HERE, Dir, Json, add
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--runbooks", metavar="FOLDER", help="A folder of runbooks, instead of the installation's."),
+    typer.Option(
+        "--runbooks", metavar="FOLDER", help="A folder of runbooks, instead of the installation's."
+    ),
 ]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    runbook = typer.Typer(
-        help="Read and check runbooks.", no_args_is_help=True
-    )
+    runbook = typer.Typer(help="Read and check runbooks.", no_args_is_help=True)
     add(runbook, list_runbooks, "list")
     add(runbook, show, "show")
     add(runbook, lint, "lint")
@@ -34,7 +34,7 @@ def _folder(directory: Path, folder: Path | None) -> Path:
 def list_runbooks(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False) -> None:
     """List the runbooks with what they match.
 
-    Example:
+    For example:
       holdfast runbook list
     """
     from holdfast.app.installation import load_runbooks
@@ -52,7 +52,9 @@ def list_runbooks(*, directory: Dir = HERE, folder: Folder = None, as_json: Json
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")
+    ],
     *,
     directory: Dir = HERE,
     folder: Folder = None,
@@ -62,7 +64,7 @@ def show(
 
     With --json: what Holdfast understood of it.
 
-    Example:
+    For example:
       holdfast runbook show restart-a-down-service
     """
     from holdfast.app.installation import load_runbooks
@@ -86,12 +88,18 @@ def lint(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False)
 
     Exit 1 when there is an error; warnings alone exit 0.
 
-    Example:
+    For example:
       holdfast runbook lint
     """
+    from holdfast.app.config import load_catalogue, load_config
     from holdfast.app.linting import lint_folder
 
-    found = lint_folder(_folder(directory, folder))
+    if folder is None:
+        config = load_config(directory)
+        catalogue = load_catalogue(directory / config.catalogue)
+        found = lint_folder(directory / config.runbooks, catalogue)
+    else:
+        found = lint_folder(folder)
     errors = sum(finding["severity"] == "error" for finding in found)
     if as_json:
         output.document({"findings": found, "errors": errors})
@@ -100,6 +108,7 @@ def lint(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False)
             output.line(
                 f"{finding['path']}:{finding['line']}: {finding['severity']}: {finding['text']}"
             )
-        output.line(f"{len(found)} findings, {errors} of them errors")
+        good = "no finding: every runbook can be performed and judged"
+        output.line(f"{len(found)} findings, {errors} of them errors" if found else good)
     if errors:
         raise typer.Exit(1)

@@ -15,7 +15,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Which fault.")] = "bad-deploy",
+    scenario: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO", help="Which fault; a bad release if none is named, ? lists them."
+        ),
+    ] = None,
     *,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep everything there.")] = None,
     vary: Annotated[int, typer.Option(help="Rename and reshape the platform by this seed.")] = 0,
@@ -23,16 +28,19 @@ def demo(
 ) -> None:
     """Watch a real sandbox platform break and recover.
 
-    Example:
-      holdfast demo bad-deploy
+    For example:
+      holdfast demo novel
     """
     from holdfast.sandbox.demo import run_demo
 
-    raise typer.Exit(run_demo(scenario, as_json=as_json, keep=keep, seed=vary))
+    named = [scenario] if scenario else []
+    raise typer.Exit(run_demo(*named, as_json=as_json, keep=keep, seed=vary))
 
 
 def gameday(
-    scenarios: Annotated[list[str] | None, typer.Argument(metavar="SCENARIO...", help="Which; all if none is named.")] = None,
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(metavar="SCENARIO", help="Which; all if none is named.")
+    ] = None,
     *,
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each scenario.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, max=16, help="How many at once.")] = 2,
@@ -41,8 +49,8 @@ def gameday(
 ) -> None:
     """Run scenarios and grade each. Exit 0 when all pass.
 
-    Example:
-      holdfast gameday bad-deploy service-down --runs 3
+    For example:
+      holdfast gameday novel healthy --runs 3
     """
     from holdfast.sandbox.gameday import run_gameday
 

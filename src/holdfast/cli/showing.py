@@ -1,45 +1,119 @@
-"""One incident as text for a terminal at 3 a.m.: the state first, then why."""
+"""One incident as text for a terminal at 3 a.m.: the state first, then what to do, then why."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 _TIMELINE_LINES = 12
+View = Mapping[str, Any]
+_OVER = frozenset({"resolved", "closed", "dismissed", "merged"})
 
 
-def incident_text(view: Mapping[str, Any]) -> Iterator[str]:
+def incident_text(view: View) -> Iterator[str]:
     """Write an incident in the order in which somebody who was just woken needs it."""
-    yield f"{view['incident_id']}  {view['phase'].upper()}  {view['severity']}  {view['title']}"
+    yield f"{view['incident_id']}  {_state(view)}  {view['severity']}  {view['title']}"
     yield from _standing(view)
+    yield from _next(view)
     yield from _thinking(view)
     yield from _checks(view)
     yield from _steps(view)
+    yield from _runbooks(view)
     yield ""
-    yield "Timeline (last lines; all of it: holdfast incident timeline)"
+    left = len(view["timeline"]) - _TIMELINE_LINES
+    more = f" (the last {_TIMELINE_LINES}; all: holdfast incident timeline {view['incident_id']})"
+    yield f"Timeline{more if left > 0 else ''}"
     for entry in view["timeline"][-_TIMELINE_LINES:]:
-        yield f"  {entry['at'][11:19]}  #{entry['seq']:<3} {entry['text']}"
+        yield f"  {timeline_line(entry)}"
 
 
-def _standing(view: Mapping[str, Any]) -> Iterator[str]:
+def timeline_line(entry: View) -> str:
+    """Write one record: time of day (UTC), number, words."""
+    return f"{entry['at'][11:19]}  #{entry['seq']:<3} {entry['text']}"
+
+
+def _state(view: View) -> str:
+    phase = str(view["phase"]).upper()
+    return f"{phase}, HELD" if view["held"] and view["phase"] not in _OVER else phase
+
+
+def _when(at: str) -> str:
+    return f"{at[:10]} {at[11:19]} UTC"
+
+
+def _standing(view: View) -> Iterator[str]:
+    where = ", ".join(view["regions"]) or "unknown"
     kind = view["incident_type"] or "not classified yet"
-    yield f"  type {kind}, root {view['root_entity'] or 'unknown'}, since {view['started_at']}"
-    if view["held"]:
-        yield f"  HELD since {view['held']['since'][11:19]}: {view['held']['why']}"
-    if view["escalated"]:
-        level = view["escalated"]["level"]
-        yield f"  escalated to level {level}, {view['pages']} pages delivered"
-    if view["acknowledged"]:
-        yield f"  acknowledged by {view['acknowledged']['by']}"
+    yield f"  began      {_when(view['started_at'])}, in {where}; mode {view['mode']}"
+    yield f"  what       {kind}; cause: {view['root_entity'] or 'not known'}"
+    if view["held"] and view["phase"] not in _OVER:
+        yield f"  HELD       since {view['held']['since'][11:19]}: {view['held']['why']}"
+    for freeze in view["frozen"] if view["phase"] not in _OVER else ():
+        who = f"{freeze['scope']} by {freeze['by']} since {_when(freeze['since'])}"
+        yield f"  FROZEN     {who}: {freeze['why']}"
+    yield f"  who        {_who(view)}"
     if view["waiting_for"]:
-        yield f"  waits for: {', '.join(view['waiting_for'])}"
+        yield f"  waits for  {', '.join(view['waiting_for'])}"
     if view["ending"]:
-        yield f"  ended: {view['ending']}"
+        yield f"  ended      {view['ending']}"
 
 
-def _thinking(view: Mapping[str, Any]) -> Iterator[str]:
+def _who(view: View) -> str:
+    parts = [f"owner {view['owner']}" if view["owner"] else "nobody owns it"]
+    if view["acknowledged"]:
+        parts.append(f"acknowledged by {view['acknowledged']['by']}")
+    if view["escalated"]:
+        parts.append(f"escalated to level {view['escalated']['level']}")
+    paged = ", ".join(dict.fromkeys(str(page["to"]["name"]) for page in view["paged"]))
+    if paged:
+        reached = "" if view["pages"] else " (no page was delivered)"
+        parts.append(f"paged {paged}{reached}")
+    return "; ".join(parts)
+
+
+def _next(view: View) -> Iterator[str]:
+    """Say what a person can do now, as commands to copy."""
+    name = view["incident_id"]
+    lines = [*_about_steps(view)]
+    if view["phase"] in _OVER:
+        if not view["label"]:
+            lines.append(f"holdfast incident label {name} true|false --because TEXT")
+        if view["phase"] in {"resolved", "dismissed"}:
+            lines.append(f"holdfast postmortem {name}")
+    else:
+        if not view["acknowledged"]:
+            lines.append(f"holdfast incident ack {name}")
+        scopes = [freeze["scope"] for freeze in view["frozen"]]
+        lines.extend(f"holdfast thaw --scope {scope} --because TEXT" for scope in scopes)
+        if view["held"] and not lines_about_doubt(view):
+            lines.append(f"holdfast resume {name} --because TEXT")
+    if lines:
+        yield ""
+        yield "Next"
+        yield from (f"  {line}" for line in lines)
+
+
+def lines_about_doubt(view: View) -> bool:
+    """Whether a step's outcome is unknown: nothing goes on before that is settled."""
+    return any(step["status"] == "in_doubt" for step in view["steps"])
+
+
+def _about_steps(view: View) -> Iterator[str]:
+    for step in view["steps"]:
+        name, number = view["incident_id"], step["step_id"]
+        if step["status"] == "in_doubt":
+            yield (
+                f"look at {step['target']}, then: holdfast settle {name} {number} "
+                "happened|not-happened --evidence TEXT"
+            )
+        if step["status"] == "awaiting_approval":
+            yield f"holdfast approve {name} {number} --hash {step['hash']} --because TEXT"
+            yield f"holdfast deny {name} {number} --because TEXT"
+
+
+def _thinking(view: View) -> Iterator[str]:
     if not view["hypotheses"]:
         return
     yield ""
-    yield "Hypotheses (inferred; E… are the facts they rest on)"
+    yield "Possible causes (inferred; E… are the facts they rest on)"
     for each in view["hypotheses"]:
         where = f"@{each['region']}" if each["region"] else ""
         against = f", against {','.join(each['contradicts'])}" if each["contradicts"] else ""
@@ -52,16 +126,17 @@ def _thinking(view: Mapping[str, Any]) -> Iterator[str]:
         yield f"  missing: {missing}"
 
 
-def _checks(view: Mapping[str, Any]) -> Iterator[str]:
+def _checks(view: View) -> Iterator[str]:
     if not view["checks"]:
         return
     yield ""
     yield "Checks"
+    width = max(map(len, view["checks"]))
     for name, result in view["checks"].items():
-        yield f"  {name}: {result['status']}: {result['summary']}"
+        yield f"  {name.ljust(width)}  {result['status'].ljust(8)}  {result['summary']}"
 
 
-def _steps(view: Mapping[str, Any]) -> Iterator[str]:
+def _steps(view: View) -> Iterator[str]:
     if not view["steps"]:
         return
     yield ""
@@ -69,10 +144,27 @@ def _steps(view: Mapping[str, Any]) -> Iterator[str]:
     for step in view["steps"]:
         what = f"{step['action']} on {step['target']} (attempt {step['attempt']})"
         yield f"  {step['step_id']} {step['status']}: {what}"
-        if step["status"] == "awaiting_approval":
-            yield (
-                f"     approve with: holdfast approve {view['incident_id']} {step['step_id']} "
-                f"--hash {step['hash']} --because TEXT"
-            )
-        if step["verification"]:
-            yield f"     verification: {step['verification']['status']}"
+        yield from (f"     {line}" for line in _about_step(step))
+
+
+def _about_step(step: View) -> Iterator[str]:
+    verdict = step["verdict"]
+    if verdict and step["status"] in {"blocked", "awaiting_approval"}:
+        yield from (
+            f"guard: {reason['text']}" for reason in verdict.get("reasons", ()) if not reason["ok"]
+        )
+    if step["outcome"] and step["outcome"].get("summary"):
+        yield f"outcome: {step['outcome']['summary']}"
+    if step["verification"]:
+        yield f"verification: {step['verification']['status']}"
+
+
+def _runbooks(view: View) -> Iterator[str]:
+    followed = view["plan"]["runbook"] if view["plan"] else None
+    others = [each for each in view["runbooks"] if each["runbook"] != followed]
+    if not others:
+        return
+    yield ""
+    yield "Runbooks that were looked at and not followed"
+    for each in others:
+        yield f"  {each['runbook']}: {'; '.join(map(str, each['why_not']))}"

@@ -7,6 +7,12 @@ import typer
 from holdfast.cli import output
 from holdfast.cli.options import HERE, Because, Dir, Json, add
 
+Kind = Annotated[str, typer.Option(metavar="KIND", help="person, agent or service; fixed.")]
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SCOPE", help="read, diagnose, propose, direct, approve, audit, admin."),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
@@ -20,11 +26,8 @@ def add_to(app: typer.Typer) -> None:
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token it is.")],
     *,
-    kind: Annotated[str, typer.Option(metavar="KIND", help="person, agent or service; fixed.")] = "person",
-    scope: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SCOPE", help="read, diagnose, propose, direct, approve, audit, admin."),
-    ] = None,
+    kind: Kind = "person",
+    scope: Scopes = None,
     days: Annotated[float, typer.Option(min=0.01, max=3650, help="How long it is valid.")] = 90,
     on_behalf_of: Annotated[
         str | None, typer.Option(metavar="NAME", help="For an agent: the person it works for.")
@@ -36,7 +39,7 @@ def create(
 
     An agent's token can hold read, diagnose and propose, nothing else.
 
-    Example:
+    For example:
       holdfast token create dana --scope read --scope direct --scope approve
     """
     from holdfast.app.desk import Desk
@@ -56,14 +59,8 @@ def create(
             on_behalf_of=on_behalf_of,
         )
     if as_json:
-        output.document(
-            {
-                "token": secret,
-                "token_id": fact.token_id,
-                "scopes": list(fact.scopes),
-                "expires_at": fact.expires_at.isoformat(),
-            }
-        )
+        shown = {"token_id": fact.token_id, "scopes": list(fact.scopes)}
+        output.document({"token": secret, **shown, "expires_at": fact.expires_at.isoformat()})
         return
     output.line(
         f"token {fact.token_id} of {name} ({kind}), scopes {', '.join(fact.scopes)}, "
@@ -76,7 +73,7 @@ def create(
 def list_tokens(*, directory: Dir = HERE, as_json: Json = False) -> None:
     """List the tokens, without their secrets.
 
-    Example:
+    For example:
       holdfast token list
     """
     from holdfast.app.desk import Desk
@@ -99,13 +96,15 @@ def list_tokens(*, directory: Dir = HERE, as_json: Json = False) -> None:
     if as_json:
         output.document({"tokens": found})
     else:
-        rows = [{**row, "expires": row["expires_at"][:10]} for row in found]
+        rows = [{**row, "expires": str(row["expires_at"])[:10]} for row in found]
         columns = ("token_id", "name", "kind", "scopes", "expires", "revoked", "on_behalf_of")
         output.table(rows, columns, empty="no token")
 
 
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", help="From `token list`; it is no secret.")],
+    token_id: Annotated[
+        str, typer.Argument(metavar="TOKEN_ID", help="From `token list`; it is no secret.")
+    ],
     *,
     because: Because,
     directory: Dir = HERE,
@@ -113,7 +112,7 @@ def revoke(
 ) -> None:
     """End a token for good.
 
-    Example:
+    For example:
       holdfast token revoke 3fa91c02 --because "laptop lost"
     """
     from holdfast.app.desk import Desk

@@ -6,7 +6,7 @@ nobody could read is named as missing context.
 """
 
 from holdfast.diagnosis.classify import TYPE_TABLE, Classification, classify
-from holdfast.diagnosis.evidence import Evidence, EvidenceClass, gather
+from holdfast.diagnosis.evidence import Evidence, EvidenceClass, gather, unhealthy
 from holdfast.diagnosis.hypotheses import Diagnosis, Hypothesis, rank
 from holdfast.diagnosis.symptom import (
     Symptom,
@@ -29,4 +29,5 @@ __all__ = [
     "gather",
     "rank",
     "read_symptom",
+    "unhealthy",
 ]

@@ -12,6 +12,8 @@ from typing import Any
 from holdfast.kernel.catalogue import UP, split_instance
 
 _HEALTHY = "healthy"
+# These checks name a suspect or a way back; what they find is no trouble by itself.
+_NOT_ABOUT_HEALTH = frozenset({"recent_deployments", "rollback_ready"})
 
 
 class EvidenceClass(StrEnum):
@@ -50,11 +52,13 @@ def gather(
     signals: Iterable[Mapping[str, Any]],
     checks: Mapping[str, Mapping[str, Any]],
     check_entities: Mapping[str, str],
+    changes: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Evidence, ...]:
     """List the evidence in signals and checks.
 
     `check_entities` says which service a check of a store looks at
-    (`{"database_connections": "my-database"}`).
+    (`{"database_connections": "my-database"}`). `changes` are those that were known when the
+    incident opened; they count where the check of deployments gave no reading.
     """
     pieces = [_from_signal(signal) for signal in signals if signal.get("state") == "bad"]
     for name, result in checks.items():
@@ -64,7 +68,39 @@ def gather(
             {**piece, "source": f"check {name}", "at": result.get("at")}
             for piece in read(name, result, entity)
         ]
+    if _no_reading(checks.get("recent_deployments")):
+        pieces += [_known_change(change) for change in changes]
     return tuple(Evidence(id=f"E{n}", **piece) for n, piece in enumerate(pieces, start=1))
+
+
+def _no_reading(result: Mapping[str, Any] | None) -> bool:
+    return result is None or result["status"] == "unknown" or bool(result.get("error"))
+
+
+def _known_change(change: Mapping[str, Any]) -> dict[str, Any]:
+    text = (
+        f"{change['service']} {change['version']} was deployed at {change['at']} by "
+        f"{change['author'] or 'nobody named'}, in place of {change['previous'] or 'nothing'}; "
+        "this was known before, now deployments can't be read"
+    )
+    piece = _piece("deploy", change["service"], None, EvidenceClass.CHANGE, text)
+    return {
+        **piece,
+        "value": change["version"],
+        "change_id": change["id"],
+        "source": "deployments",
+        "at": change["at"],
+    }
+
+
+def unhealthy(checks: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name the checks that found trouble, or that failed instead of answering."""
+    return tuple(
+        name
+        for name, result in checks.items()
+        if result.get("error")
+        or (result["status"] in {"degraded", "down"} and name not in _NOT_ABOUT_HEALTH)
+    )
 
 
 def _from_signal(signal: Mapping[str, Any]) -> dict[str, Any]:

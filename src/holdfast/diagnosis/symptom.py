@@ -64,8 +64,10 @@ def read_symptom(
     now: datetime,
     window_s: float,
 ) -> Symptom:
-    """Judge every series: present if two of its last three samples are out of range, absent if
-    all samples of the last `window_s` seconds (three at least, no gap) are within it.
+    """Judge every series on the samples of the last `window_s` seconds, older ones say nothing.
+
+    Present if two of the last three are out of range, absent if all (three at least, no gap) are
+    within it.
     """
     facts = {r.series: _judge(r, signals[r.series], now, window_s) for r in readings}
     statuses = {fact["status"] for fact in facts.values()}
@@ -81,14 +83,13 @@ def read_symptom(
 def _judge(
     reading: SymptomReading, signal: Mapping[str, Any], now: datetime, window_s: float
 ) -> dict[str, Any]:
-    out = [_is_out(reading.signal, value, signal) for _, value in reading.samples]
     most, last = _PRESENT_OF_LAST
     window = [
-        verdict
-        for (at, _), verdict in zip(reading.samples, out, strict=True)
+        _is_out(reading.signal, value, signal)
+        for at, value in reading.samples
         if at > now - timedelta(seconds=window_s)
     ]
-    if out[-last:].count(True) >= most:
+    if window[-last:].count(True) >= most:
         status = SymptomStatus.PRESENT
     elif len(window) >= _SAMPLES_LEAST and all(verdict is False for verdict in window):
         status = SymptomStatus.ABSENT

@@ -9,6 +9,7 @@ from holdfast.engine.carry import Carrier
 from holdfast.engine.hands import Hands
 from holdfast.engine.journal import Journal
 from holdfast.engine.monitor import Monitor, Tick
-from holdfast.engine.runner import Engine, OpeningFacts
+from holdfast.engine.opening import OpeningFacts
+from holdfast.engine.runner import Engine
 
 __all__ = ["Carrier", "Engine", "Hands", "Journal", "Monitor", "OpeningFacts", "Tick"]

@@ -73,7 +73,9 @@ class Carrier:
         """Carry out one command and return the event that answers it, if one does."""
         match command:
             case Write():
-                self.journal.write(case, command.drafts, settles=command.settles)
+                self.journal.write(
+                    case, command.drafts, settles=command.settles, answers=command.answers
+                )
                 return None
             case RunChecks():
                 return self._run_checks(case, command)
@@ -130,15 +132,18 @@ class Carrier:
         ]
 
     def _prepare(self, case: Case, command: Prepare) -> Prepared:
-        # The installation's state and the inbox are read first: what changes after this shows
-        # in the second look of the intent's transaction.
+        # The installation's state is read first: what changes after this shows in the second
+        # look of the intent's transaction.
         system = self.system.state()
-        inbox_n = max((r.n for r in self.ledger.requests(case.claim.incident_id)), default=0)
         seen, problem = self.hands.observe(command.action, command.target, command.params)
         now = self.clock.now()
         context = CheckContext(services=command.services, started_at=command.started_at, now=now)
-        checks = self.checks.run(context, command.checks) if command.checks else {}
-        log = self.ledger.actions_on(command.target, now - _LOG_WINDOW)
+        # One that is not set up here has no reading: the guard refuses what asks for it.
+        names = [name for name in command.checks if name in self.checks.names]
+        checks = self.checks.run(context, names) if names else {}
+        since = now - self._log_window()
+        log = self.ledger.actions_on(command.target, since)
+        siblings = [e for name in command.siblings for e in self.ledger.actions_on(name, since)]
         acting = {e.incident_id for e in log if not e.settled} - {case.claim.incident_id}
         return Prepared(
             step_id=command.step_id,
@@ -150,8 +155,14 @@ class Carrier:
             acting=tuple(sorted(acting)),
             freeze=self._freeze(command.target),
             system_seq=system.seq,
-            inbox_n=inbox_n,
+            siblings_acting=[entry for entry in siblings if not entry.settled],
         )
+
+    def _log_window(self) -> timedelta:
+        """As far back as any limit counts."""
+        limits = self.world.limits
+        counted_s = max(limits.restart_window_s, limits.instances_window_s)
+        return max(_LOG_WINDOW, timedelta(seconds=counted_s))
 
     def _freeze(self, target: str) -> Freeze | None:
         service, region = split_instance(target)
@@ -178,10 +189,16 @@ class Carrier:
         reach(CrashPoint.AFTER_INTENT)
         return self._act(case, command.step_id, until=before + lease_s, redone=False)
 
-    def _redo(self, case: Case, command: Redo) -> ActionReturned:
+    def _redo(self, case: Case, command: Redo) -> ActionReturned | None:
+        """The same for an attempt in doubt: written down, looked at a second time, performed."""
+        draft = replace(command.draft, data={**command.draft.data, "fence": case.claim.fence})
         lease_s = max(self.world.timing.lease_s, command.timeout_s + _LEASE_MARGIN_S)
         before = self.clock.monotonic()
-        self.ledger.renew(case.claim, lease_s)
+        try:
+            self.journal.write(case, [draft], seen=command.seen, lease_s=lease_s)
+        except ChangedMeanwhileError:
+            case.wake_at = self.clock.now() + timedelta(seconds=_AGAIN_S)
+            return None
         return self._act(case, command.step_id, until=before + lease_s, redone=True)
 
     def _act(self, case: Case, step_id: str, *, until: float, redone: bool) -> ActionReturned:
@@ -207,8 +224,10 @@ class Carrier:
         step = case.state.step(command.step_id)
         if step is None or step.status is not StepStatus.IN_DOUBT:
             return None
+        system_seq = self.system.state().seq
+        freeze = self._freeze(step.target)
         result = self.hands.probe(request_of(step, fence=case.claim.fence))
-        return Probed(step_id=command.step_id, result=result, freeze=self._freeze(step.target))
+        return Probed(step_id=command.step_id, result=result, freeze=freeze, system_seq=system_seq)
 
     # --- telling ----------------------------------------------------------
 

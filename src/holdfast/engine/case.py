@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,6 +22,7 @@ class Case:
     busy: bool = False
     lost: bool = False
     failed: bool = False
+    failures: int = 0
     mail: deque[Event] = field(default_factory=deque)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -28,6 +30,11 @@ class Case:
         """Leave an event to be handled at the next boundary."""
         with self.lock:
             self.mail.append(event)
+
+    def put_back(self, events: Sequence[Event]) -> None:
+        """Leave events to be handled before all others, in this order."""
+        with self.lock:
+            self.mail.extendleft(reversed(events))
 
     def take(self) -> Event | None:
         """Take the next event, or None."""

@@ -135,8 +135,10 @@ def _within(work: Callable[[], T], timeout_s: float) -> T:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - carried over to the waiting thread
+        except Exception as error:  # noqa: BLE001 - carried over to the waiting thread
             future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - an exit in there must not end the engine
+            future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
     threading.Thread(target=run, name="action", daemon=True).start()
     return future.result(timeout=timeout_s)

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.detection import Anomaly, Opening, baseline_at
+from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.ports import Readings
-from holdfast.engine.runner import OpeningFacts
 from holdfast.incident import State
 from holdfast.kernel.catalogue import UP, Catalogue, SignalKey
 from holdfast.kernel.clock import format_at
@@ -42,7 +42,12 @@ def baselines(
     return found
 
 
-def opening_facts(opening: Opening, catalogue: Catalogue, readings: Readings) -> OpeningFacts:
+def opening_facts(
+    opening: Opening,
+    catalogue: Catalogue,
+    readings: Readings,
+    changes: Iterable[Mapping[str, Any]] = (),
+) -> OpeningFacts:
     """Turn an opening into the facts of an incident."""
     series = [key for name in opening.group for key in catalogue.services[name].series()]
     normal = baselines(series, readings, opening.started_at)
@@ -63,6 +68,8 @@ def opening_facts(opening: Opening, catalogue: Catalogue, readings: Readings) ->
         opened_by=opening.cause,
         why=opening.reason,
         reasons=tuple(reason.as_data() for reason in opening.reasons),
+        changes=tuple(change for change in changes if change["service"] in opening.group),
+        owners={name: catalogue.services[name].owners for name in opening.services},
     )
 
 

@@ -4,7 +4,8 @@ The fold runs before the append, so a record that can't follow what came before
 is never written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +14,7 @@ from holdfast.engine.crash_points import CrashPoint, reach
 from holdfast.engine.ports import Watcher
 from holdfast.incident import Draft, Kind, Record, State, evolve, projections, stamp
 from holdfast.kernel.clock import Clock
-from holdfast.response.store import Batch, Ledger, Reservation, Seen
+from holdfast.response.store import Answer, Batch, Ledger, Reservation, Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Journal:
         drafts: Sequence[Draft],
         *,
         settles: Sequence[str] = (),
+        answers: Mapping[str, Answer] | None = None,
         reserve: Reservation | None = None,
         seen: Seen | None = None,
         lease_s: float | None = None,
@@ -61,6 +63,7 @@ class Journal:
             reserve=reserve,
             seen=seen,
             settles=tuple(key for key in settles if key),
+            answers=answers or {},
         )
         self._append(case, batch, state, records)
 
@@ -69,6 +72,8 @@ class Journal:
         case.state = state
         case.records.extend(records)
         for record in records:
-            self.watcher.on_record(record)
+            # It is durable by now: whoever watches can't make it look as if it were not.
+            with suppress(Exception):
+                self.watcher.on_record(record)
         if any(record.kind == Kind.STEP_FINISHED for record in records):
             reach(CrashPoint.AFTER_OUTCOME)

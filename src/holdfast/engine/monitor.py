@@ -6,7 +6,7 @@ gap and not as a burst.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -84,6 +84,7 @@ class Monitor:
     interval_s: float
     on_tick: Callable[[Tick], None]
     watcher: Watcher
+    changes: Callable[[], Iterable[Mapping[str, Any]]] = tuple
     stopping: threading.Event = field(default_factory=threading.Event)
     ticks: int = 0
 
@@ -128,6 +129,7 @@ class Monitor:
 
     def _tell(self, openings: tuple[Opening, ...], at: datetime) -> None:
         for opening in openings:
-            self.engine.opening(opening_facts(opening, self.catalogue, self.history))
+            facts = opening_facts(opening, self.catalogue, self.history, self.changes())
+            self.engine.opening(facts)
         for state in self.engine.live():
             self.engine.seen(state.incident_id, returns(state, self.history, at), {})

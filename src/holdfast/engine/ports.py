@@ -34,6 +34,9 @@ class Readings(Protocol):
 class Checks(Protocol):
     """Runs read-only checks in parallel; never raises for one of them."""
 
+    @property
+    def names(self) -> Sequence[str]: ...
+
     def run(
         self, context: CheckContext, names: Sequence[str] | None = None
     ) -> Mapping[str, CheckResult]: ...

@@ -50,6 +50,7 @@ def _opened(state: State, record: Record) -> State:
         opened_by=data["opened_by"],
         signals={signal["series"]: signal for signal in data["signals"]},
         baselines=data["baselines"],
+        changes=tuple(data.get("changes", ())),
         owner="holdfast",
     )
 
@@ -247,7 +248,7 @@ def _held(state: State, record: Record) -> State:
 
 
 def _resumed(state: State, record: Record) -> State:
-    return replace(state, held=None, resumed_at=record.at)
+    return replace(state, held=None, resumed_at=record.at, resumed_seq=record.seq)
 
 
 def _escalated(state: State, record: Record) -> State:

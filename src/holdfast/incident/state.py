@@ -85,8 +85,10 @@ class State:
     started_at: datetime | None = None
     resolved_at: datetime | None = None
     resumed_at: datetime | None = None
+    resumed_seq: int = 0
     opened_by: str = ""
     signals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: tuple[Mapping[str, Any], ...] = ()
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checks_seq: int | None = None

@@ -59,7 +59,12 @@ def _brief(reason: Mapping[str, Any]) -> str:
 
 
 def _opened(data: Mapping[str, Any]) -> str:
-    return f"opened ({data['severity']}): {data['title']}. Why: {data['why']}"
+    changes = [
+        f"{c['service']} {c['version']} by {c['author'] or 'nobody named'} at {c['at'][11:19]}"
+        for c in data.get("changes", ())
+    ]
+    changed = f". Changed in the two hours before: {', '.join(changes)}" if changes else ""
+    return f"opened ({data['severity']}): {data['title']}. Why: {data['why']}{changed}"
 
 
 def _signal(data: Mapping[str, Any]) -> str:
@@ -95,8 +100,9 @@ def _ranked(data: Mapping[str, Any]) -> str:
     rest = [f"{h['entity']} ({h['mechanism']}, score {h['score']})" for h in found[1:3]]
     against = f", against it {', '.join(first['contradicts'])}" if first["contradicts"] else ""
     others = f". Behind it: {', '.join(rest)}" if rest else ""
+    standing = f"{first['confidence']}, score {first['score']}, {first['margin']} ahead"
     return (
-        f"first hypothesis ({first['confidence']}, score {first['score']}, {first['margin']} ahead): "
+        f"first hypothesis ({standing}): "
         f"{first['mechanism']} of {first['entity']}{where}: {first['text']} "
         f"[evidence {', '.join(first['supports'])}{against}]{others}"
     )

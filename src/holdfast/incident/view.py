@@ -132,7 +132,7 @@ def _runbooks(state: State) -> list[dict[str, Any]]:
         {"runbook": miss["runbook"], "why_not": miss["why_not"]}
         for miss in considered.get("near_misses", ())
     ]
-    if considered.get("read"):
+    if considered.get("read") and considered.get("runbook") is None:
         found.insert(0, {"runbook": considered["read"], "why_not": ["it has no executable step"]})
     return found
 

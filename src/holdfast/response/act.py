@@ -194,9 +194,7 @@ def _why_not_redo(step: Step, event: Probed, kind: Repeatability) -> str | None:
     return None
 
 
-def _cannot_tell(
-    state: State, step: Step, event: Probed, now: datetime
-) -> tuple[Command, ...]:
+def _cannot_tell(state: State, step: Step, event: Probed, now: datetime) -> tuple[Command, ...]:
     if state.held:
         return ()
     if step.doubts > _PROBES_MOST:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from holdfast.incident import Draft, Kind, Phase, State, StepStatus
+from holdfast.incident import Draft, Kind, Phase, State, Step, StepStatus
+from holdfast.kernel.actor import ActorKind
 from holdfast.kernel.catalogue import instance_name, split_instance
 from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Scope
 from holdfast.response.commands import AnswerRequest, Command, Observe, Write
 from holdfast.response.events import Asked, Observed
-from holdfast.response.holding import hold_and_escalate
+from holdfast.response.holding import close_open_step, held_by_person, open_step
 from holdfast.response.planning import StepSpec, next_step_id, proposal
 from holdfast.response.store import Answer, Request
 from holdfast.response.world import World
@@ -67,15 +68,29 @@ def on_asked(state: State, event: Asked, now: datetime, world: World) -> tuple[C
         return handler(_Case(state=state, request=request, now=now, world=world))
     except BadInputError as error:
         return (_answer(request, error.message, ok=False),)
+    except (KeyError, TypeError, ValueError) as error:
+        # Unanswered it would be asked for again, and stop this incident for good.
+        text = f"the request {request.kind!r} can't be read: {type(error).__name__} {error}"
+        return (_answer(request, f"{text}; send it again with all its fields", ok=False),)
 
 
-def on_observed(event: Observed) -> tuple[Command, ...]:
+def on_observed(state: State, event: Observed) -> tuple[Command, ...]:
     """Record what a person did by hand, with the target as it was seen right after."""
     request = event.request
     data = {**request.data, "observed": dict(event.observed)}
     draft = Draft(kind=Kind.MANUAL_ACTION_REPORTED, actor=request.actor, data=data)
     message = f"recorded; {request.data['target']} was observed: {_short(event.observed)}"
-    return (Write(drafts=(draft,)), _answer(request, message, ok=True))
+    drafts = (*_on_it(state, request), draft)
+    return (_write(request, drafts, Answer(ok=True, message=message)),)
+
+
+def _on_it(state: State, request: Request) -> tuple[Draft, ...]:
+    """Whoever acts on an incident is at work on it, so nobody else is called."""
+    by_person = request.actor.kind is ActorKind.HUMAN
+    if not by_person or not state.escalated or state.acknowledged:
+        return ()
+    note = f"by asking for `{request.kind}`"
+    return (Draft(kind=Kind.ACKNOWLEDGED, actor=request.actor, data={"note": note}),)
 
 
 def _short(observed: Mapping[str, Any]) -> str:
@@ -90,7 +105,14 @@ def _answer(request: Request, message: str, *, ok: bool) -> AnswerRequest:
 def _done(
     case: _Case, drafts: tuple[Draft, ...], message: str, settles: tuple[str, ...] = ()
 ) -> tuple[Command, ...]:
-    return (Write(drafts=drafts, settles=settles), _answer(case.request, message, ok=True))
+    return (_write(case.request, drafts, Answer(ok=True, message=message), settles),)
+
+
+def _write(
+    request: Request, drafts: tuple[Draft, ...], answer: Answer, settles: tuple[str, ...] = ()
+) -> Write:
+    """Write the answer with the records, so that a crash can't part them."""
+    return Write(drafts=drafts, settles=settles, answers={request.id: answer})
 
 
 def _draft(case: _Case, kind: Kind, data: Mapping[str, Any]) -> Draft:
@@ -122,7 +144,9 @@ def _dismiss(case: _Case) -> tuple[Command, ...]:
     if case.state.unsettled:
         raise _refuse(_in_doubt_text(case.state))
     why = case.data["because"]
-    return _done(case, (_draft(case, Kind.DISMISSED, {"why": why}),), f"dismissed: {why}")
+    left = close_open_step(case.state, f"the incident was dismissed by {case.request.actor.id}")
+    drafts = (*left, _draft(case, Kind.DISMISSED, {"why": why}))
+    return _done(case, drafts, f"dismissed: {why}")
 
 
 def _merge(case: _Case) -> tuple[Command, ...]:
@@ -133,7 +157,8 @@ def _merge(case: _Case) -> tuple[Command, ...]:
     if case.state.unsettled:
         raise _refuse(_in_doubt_text(case.state))
     data = {"into": into, "why": case.data["because"]}
-    return _done(case, (_draft(case, Kind.MERGED, data),), f"merged into {into}")
+    left = close_open_step(case.state, f"the incident was merged into {into}")
+    return _done(case, (*left, _draft(case, Kind.MERGED, data)), f"merged into {into}")
 
 
 def _label(case: _Case) -> tuple[Command, ...]:
@@ -170,7 +195,8 @@ def _resume(case: _Case) -> tuple[Command, ...]:
     if case.state.unsettled:
         raise _refuse(_in_doubt_text(case.state))
     draft = _draft(case, Kind.RESUMED, {"why": case.data["because"]})
-    return _done(case, (draft,), "resumed; the live state is read anew before the next step")
+    drafts = (*_on_it(case.state, case.request), draft)
+    return _done(case, drafts, "resumed; the live state is read anew before the next step")
 
 
 def _approve(case: _Case) -> tuple[Command, ...]:
@@ -182,9 +208,9 @@ def _approve(case: _Case) -> tuple[Command, ...]:
             f"...{step.hash[-6:]}); the step may have changed: read `holdfast incident show` again"
         )
     data = {"step_id": step.step_id, "hash": step.hash, "because": case.data["because"]}
-    draft = _draft(case, Kind.APPROVAL_GRANTED, data)
+    drafts = (*_on_it(case.state, case.request), _draft(case, Kind.APPROVAL_GRANTED, data))
     return _done(
-        case, (draft,), f"step {step.step_id} is approved; it is judged once more before it runs"
+        case, drafts, f"step {step.step_id} is approved; it is judged once more before it runs"
     )
 
 
@@ -198,11 +224,13 @@ def _deny(case: _Case) -> tuple[Command, ...]:
     draft = _draft(
         case, Kind.APPROVAL_DENIED, {"step_id": step.step_id, "verdict": verdict, "why": why}
     )
-    drafts = (draft, *hold_and_escalate(case.state, why, case.now))
+    held = () if case.state.held else (Draft(kind=Kind.HELD, data={"why": why}),)
+    drafts = (*_on_it(case.state, case.request), draft, *held)
     return _done(case, drafts, f"step {step.step_id} is denied; the incident is held")
 
 
-def _awaited(case: _Case) -> Any:  # noqa: ANN401 - a Step; Any keeps mypy quiet on the None branch
+def _awaited(case: _Case) -> Step:
+    _not_ended(case)
     step = case.state.step(case.data["step_id"])
     if step is None or step.status is not StepStatus.AWAITING_APPROVAL:
         status = step.status.value if step else "unknown"
@@ -218,20 +246,22 @@ def _awaited(case: _Case) -> Any:  # noqa: ANN401 - a Step; Any keeps mypy quiet
 def _direct(case: _Case) -> tuple[Command, ...]:
     _not_ended(case)
     _may_direct(case)
-    spec = _directed_step(case)
-    drafts = [_draft(case, Kind.DIRECTIVE_RECEIVED, dict(case.data))]
-    if case.state.plan is None:
+    drafts = list(_on_it(case.state, case.request))
+    if case.state.held:
+        drafts.append(_draft(case, Kind.RESUMED, {"why": case.data["because"]}))
+    drafts.append(_draft(case, Kind.DIRECTIVE_RECEIVED, dict(case.data)))
+    directive_seq = case.state.seq + len(drafts)
+    if case.state.plan is None or case.state.plan.steps:
+        # From here on a person chooses each step; the runbook does not go on by itself.
         drafts.append(_directed_plan(case))
+    spec = _directed_step(case, cause=directive_seq)
     drafts.append(proposal(case.state, case.world, spec))
     message = f"step {spec.step_id} is proposed; the guard judges it on the live state"
     answer = Answer(ok=True, message=message, data={"step_id": spec.step_id})
-    return (
-        Write(drafts=tuple(drafts)),
-        AnswerRequest(request_id=case.request.id, answer=answer),
-    )
+    return (_write(case.request, tuple(drafts), answer),)
 
 
-def _directed_step(case: _Case) -> StepSpec:
+def _directed_step(case: _Case, *, cause: int) -> StepSpec:
     data = case.data
     service, region = split_instance(data["target"])
     if service not in case.world.catalogue.services:
@@ -255,7 +285,7 @@ def _directed_step(case: _Case) -> StepSpec:
         step_id=next_step_id(case.state),
         actor=case.request.actor,
         because=data["because"],
-        cause=case.state.seq + 1,
+        cause=cause,
     )
 
 
@@ -265,22 +295,26 @@ def _may_direct(case: _Case) -> None:
         raise _refuse(
             f"action {action!r} is unknown; known are {', '.join(sorted(case.world.actions))}"
         )
-    if state.held:
-        raise _refuse(
-            f"{state.incident_id} is held: {state.held['why']}; run `holdfast resume` first"
-        )
     if state.unsettled:
         raise _refuse(_in_doubt_text(state))
-    busy = [
-        s for s in state.steps if s.status in {StepStatus.PROPOSED, StepStatus.AWAITING_APPROVAL}
-    ]
-    if busy or state.phase in {Phase.RESPONDING, Phase.VERIFYING}:
-        what = (
-            busy[0].step_id if busy else (state.last_step.step_id if state.last_step else "a step")
+    if state.held and held_by_person(state):
+        raise _refuse(
+            f"{state.incident_id} is held by {state.held['by']['id']}: {state.held['why']}; run "
+            "`holdfast resume` first"
         )
-        raise _refuse(f"step {what} is not finished and verified yet; one step at a time")
+    busy = _unfinished(state)
+    if busy is not None:
+        raise _refuse(f"step {busy.step_id} is not finished and verified yet; one step at a time")
     if state.phase in {Phase.OPEN, Phase.REOPENED}:
         raise _refuse(f"{state.incident_id} has no checks yet; wait for the diagnosis")
+
+
+def _unfinished(state: State) -> Step | None:
+    """Find the step that must end first. One whose verdict is in (and bad) has ended."""
+    last = state.last_step
+    if state.phase is Phase.VERIFYING and last and last.status is StepStatus.SUCCEEDED:
+        return last
+    return open_step(state)
 
 
 def _directed_plan(case: _Case) -> Draft:
@@ -319,10 +353,10 @@ def _settle(case: _Case) -> tuple[Command, ...]:
         "evidence": case.data["evidence"],
         "human_override": case.request.actor.id,
     }
-    draft = _draft(case, Kind.STEP_SETTLED, data)
+    drafts = (*_on_it(case.state, case.request), _draft(case, Kind.STEP_SETTLED, data))
     said = "happened" if happened else "did not happen"
     message = f"step {step.step_id} is settled: it {said}; run `holdfast resume` to go on"
-    return _done(case, (draft,), message, settles=(step.idempotency_key or "",))
+    return _done(case, drafts, message, settles=(step.idempotency_key or "",))
 
 
 def _in_doubt_text(state: State) -> str:

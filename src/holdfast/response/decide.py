@@ -54,7 +54,7 @@ def decide(  # noqa: C901, PLR0911 - one row per event; assert_never finds the f
         case Asked():
             return asked.on_asked(state, event, now, world)
         case Observed():
-            return asked.on_observed(event)
+            return asked.on_observed(state, event)
         case _:
             assert_never(event)
 

@@ -7,7 +7,7 @@ classified, ranked and matched with a runbook. No match is no guess: it holds.
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from holdfast.diagnosis import (
@@ -17,19 +17,23 @@ from holdfast.diagnosis import (
     gather,
     rank,
     read_symptom,
+    unhealthy,
 )
-from holdfast.incident import Draft, Kind, Phase, State
+from holdfast.incident import Draft, Kind, Phase, State, StepStatus
 from holdfast.kernel.catalogue import SignalKey, instance_name
+from holdfast.kernel.clock import parse_at
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy import effective_mode
 from holdfast.response.commands import Command, ReadSymptom, RunChecks, WakeAt, Write
 from holdfast.response.events import ChecksDone, SignalsSeen, SymptomRead
-from holdfast.response.holding import hold_and_escalate
+from holdfast.response.holding import close_open_step, hold_and_escalate, open_step
 from holdfast.response.modes import mode_input
 from holdfast.response.world import World
 from holdfast.runbooks import Match, Runbook, match, render
 
 _PATIENCE_WINDOWS = 3
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_BEFORE_A_PLAN = frozenset({Phase.OPEN, Phase.REOPENED, Phase.DIAGNOSING})
 
 
 def symptom_series(state: State) -> tuple[SignalKey, ...]:
@@ -58,6 +62,8 @@ def start(state: State, now: datetime) -> tuple[Command, ...]:
 
 def on_signals(state: State, event: SignalsSeen) -> tuple[Command, ...]:
     """Attach what is new: another series, one that got worse, one that came back."""
+    if state.ended:
+        return ()
     drafts = tuple(
         Draft(
             kind=Kind.SIGNAL_ATTACHED,
@@ -79,14 +85,16 @@ def _baselines_of(
 def _is_news(state: State, signal: Mapping[str, Any]) -> bool:
     known = state.signals.get(signal["series"])
     if known is None:
-        return signal["state"] == "bad" and not state.ended
+        return bool(signal["state"] == "bad")
     if signal["state"] != known["state"]:
-        return signal["state"] == "returned" or not state.ended
+        return True
     return bool(signal["severity"] == "critical" and known["severity"] != "critical")
 
 
 def on_checks(state: State, event: ChecksDone, now: datetime, world: World) -> tuple[Command, ...]:
     """Record the results with the fresh reading of the symptom."""
+    if state.phase not in _BEFORE_A_PLAN:
+        return ()
     symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
     draft = Draft(
         kind=Kind.CHECKS_RECORDED,
@@ -101,50 +109,111 @@ def on_checks(state: State, event: ChecksDone, now: datetime, world: World) -> t
 
 def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     """Diagnose, or look again when it can't be told yet whether the symptom is there."""
-    if state.diagnosis_seq is not None and state.escalated:
-        return (ReadSymptom(series=symptom_series(state)),)
+    if _checks_are_old(state, now, world):
+        return start(state, now)
     status = (state.symptom or {}).get("status")
     if status == SymptomStatus.PRESENT or _check_failed(state):
         return _diagnose(state, now, world)
+    if status == SymptomStatus.ABSENT:
+        return _over(state, now, world)
     return (ReadSymptom(series=symptom_series(state)),)
+
+
+def patience(world: World) -> timedelta:
+    """How long an unclear symptom is waited for before a person is called."""
+    return timedelta(seconds=_PATIENCE_WINDOWS * window_s(world))
+
+
+def _checks_are_old(state: State, now: datetime, world: World) -> bool:
+    """A person who resumes was promised that the live state is read anew."""
+    if state.symptom is None or state.resumed_seq > (state.checks_seq or 0):
+        return True
+    return now - parse_at(state.symptom["at"]) > patience(world)
 
 
 def on_symptom(
     state: State, event: SymptomRead, now: datetime, world: World
 ) -> tuple[Command, ...]:
     """Act on a fresh reading of the symptom: gone, still there, or wait a sample."""
+    if state.held or state.unsettled or state.phase not in {Phase.DIAGNOSING, Phase.PLANNED}:
+        return ()
     symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
+    if state.phase is Phase.PLANNED:
+        return _in_plan(state, symptom, now, world)
     if symptom.status is SymptomStatus.ABSENT:
-        return _gone(state, symptom, world)
-    if state.phase is not Phase.DIAGNOSING:
-        return (_look_again(now, world),)
-    if state.escalated:
-        return _diagnose(state, now, world)
-    patience = timedelta(seconds=_PATIENCE_WINDOWS * window_s(world))
-    if symptom.status is SymptomStatus.PRESENT or now - (state.opened_at or now) > patience:
+        # Only checks taken in calm can say that there was nothing.
+        return start(state, now)
+    since = max(at for at in (state.opened_at, state.resumed_at, _LONG_AGO) if at)
+    if symptom.status is SymptomStatus.PRESENT or now - since > patience(world):
         return _diagnose(state, now, world)
     return (_look_again(now, world),)
+
+
+def _in_plan(state: State, symptom: Symptom, now: datetime, world: World) -> tuple[Command, ...]:
+    """With nothing left to do, a trouble that stays is a person's."""
+    if symptom.status is SymptomStatus.ABSENT:
+        return _resolved(state, symptom.sentence(), symptom.as_data(), world)
+    last = state.last_step
+    ended_at = last.ended_at or last.proposed_at if last else None
+    since = max(at for at in (state.resumed_at, ended_at, _LONG_AGO) if at)
+    if open_step(state) is not None or now - since <= patience(world):
+        return (_look_again(now, world),)
+    still = "is still there" if symptom.status is SymptomStatus.PRESENT else "can't be ruled out"
+    why = (
+        f"nothing is left to do by the plan and the trouble {still}: {symptom.sentence()}; "
+        "direct a step, or repair it and resume"
+    )
+    return (Write(drafts=hold_and_escalate(state, why, now)),)
 
 
 def _look_again(now: datetime, world: World) -> WakeAt:
     return WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s))
 
 
-def _gone(state: State, symptom: Symptom, world: World) -> tuple[Command, ...]:
+def _over(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     """The trouble ended before anything was done: a blip, or somebody else's repair."""
-    window = f"{window_s(world):.0f} s"
-    seen = symptom.sentence()
-    if state.escalated or state.phase is Phase.PLANNED:
-        why = f"every series is back in its normal range for {window} of fresh samples: {seen}"
-        kind = Kind.RESOLVED
-        data: dict[str, Any] = {"why": why, "by_step": None, "symptom": symptom.as_data()}
+    symptom = state.symptom or {}
+    seen = "; ".join(facts["text"] for facts in symptom["series"].values())
+    if state.escalated:
+        return _resolved(state, seen, symptom, world)
+    if unhealthy(state.checks):
+        return _diagnose(state, now, world)
+    blind = [name for name, result in state.checks.items() if result["status"] == "unknown"]
+    beside = f" (nothing to read for: {', '.join(blind)})" if blind else ""
+    why = (
+        f"false alarm: no check found trouble{beside} and every series was in its normal range "
+        f"for {window_s(world):.0f} s: {seen}"
+    )
+    draft = Draft(kind=Kind.DISMISSED, data={"why": why, "symptom": dict(symptom)})
+    return (Write(drafts=(draft,)),)
+
+
+def _resolved(
+    state: State, seen: str, symptom: Mapping[str, Any], world: World
+) -> tuple[Command, ...]:
+    """End it on fresh readings, and say honestly whose doing that was."""
+    done = [step for step in state.steps if step.status is StepStatus.VERIFIED]
+    tried = [step for step in state.steps if step.intended_at is not None]
+    if done:
+        whose = f"step {done[-1].step_id} is verified"
+    elif tried:
+        names = ", ".join(dict.fromkeys(step.step_id for step in tried))
+        whose = f"no step is proven to have done it ({names} did not succeed)"
     else:
-        why = (
-            f"false alarm: no check found trouble and every series was back in its normal range "
-            f"for {window}: {seen}"
-        )
-        kind, data = Kind.DISMISSED, {"why": why, "symptom": symptom.as_data()}
-    return (Write(drafts=(Draft(kind=kind, data=data),)),)
+        whose = "nothing was done by Holdfast; it ended by itself or by somebody's hand"
+    troubled = unhealthy(state.checks)
+    beside = f"; not healthy when last checked: {', '.join(troubled)}" if troubled else ""
+    why = (
+        f"every series is back in its normal range for {window_s(world):.0f} s of fresh samples, "
+        f"and {whose}: {seen}{beside}"
+    )
+    data = {
+        "why": why,
+        "by_step": done[-1].step_id if done else None,
+        "symptom": dict(symptom),
+    }
+    left = close_open_step(state, "the trouble is over, so the step is not needed any more")
+    return (Write(drafts=(*left, Draft(kind=Kind.RESOLVED, data=data))),)
 
 
 def _check_failed(state: State) -> bool:
@@ -155,7 +224,7 @@ def _check_failed(state: State) -> bool:
 
 def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     classification = classify(state.signals.values(), state.checks)
-    evidence = gather(state.signals.values(), state.checks, world.check_entities)
+    evidence = gather(state.signals.values(), state.checks, world.check_entities, state.changes)
     diagnosis = rank(evidence, world.catalogue, state.checks)
     cause = state.checks_seq
     drafts = [

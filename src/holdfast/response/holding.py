@@ -36,7 +36,7 @@ def escalate(state: State, why: str, now: datetime) -> tuple[Draft, ...]:
 def held_by_person(state: State) -> bool:
     """Say whether somebody, not Holdfast itself, holds this incident."""
     by = (state.held or {}).get("by", {})
-    return by.get("kind", ActorKind.SYSTEM.value) != ActorKind.SYSTEM.value
+    return bool(by.get("kind", ActorKind.SYSTEM.value) != ActorKind.SYSTEM.value)
 
 
 def open_step(state: State) -> Step | None:

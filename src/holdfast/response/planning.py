@@ -6,27 +6,28 @@ be over.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.diagnosis import SymptomStatus, read_symptom
-from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.incident import Draft, Kind, Phase, State, Step, StepStatus
 from holdfast.kernel.actor import SYSTEM, Actor
-from holdfast.kernel.catalogue import regions_of, split_instance
+from holdfast.kernel.catalogue import instance_name, regions_of, split_instance
+from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Decision, Verdict, step_hash
 from holdfast.response.commands import Command, Intend, Prepare, ReadSymptom, WakeAt, Write
-from holdfast.response.diagnosing import symptom_series, window_s
-from holdfast.response.events import Prepared
-from holdfast.response.holding import hold_and_escalate
+from holdfast.response.diagnosing import on_symptom, patience, symptom_series, window_s
+from holdfast.response.events import Prepared, SymptomRead
+from holdfast.response.holding import OPEN_STEP, escalate, hold_and_escalate, open_step
 from holdfast.response.question import guard_verdict
 from holdfast.response.store import LimitCheck, Reservation, Seen
 from holdfast.response.world import World
 from holdfast.verification import parse_expectation, sustain_window_s
 
-_OPEN = frozenset({StepStatus.PROPOSED, StepStatus.AWAITING_APPROVAL})
+_SAID = ("summary", "evidence", "error_category")
 _DONE = frozenset({StepStatus.VERIFIED, StepStatus.SKIPPED})
 _CHECK_NAME = re.compile(r"\bchecks\.(\w+)")
 _NEEDS_DEPLOYMENTS = frozenset({"rollback_deploy"})
@@ -57,9 +58,9 @@ class StepSpec:
 
 def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     """Drive the open step, propose the next one, or wait for a directive."""
-    open_step = next((step for step in state.steps if step.status in _OPEN), None)
-    if open_step is not None:
-        return _drive(state, open_step, now)
+    step = open_step(state)
+    if step is not None:
+        return _drive(state, step, now, world)
     index = _next_index(state)
     if index is None:
         return (ReadSymptom(series=symptom_series(state)),)
@@ -82,9 +83,11 @@ def _retry(
 ) -> tuple[Command, ...]:
     planned = _planned(state, index)
     last = tried[-1]
-    tries = sum(step.attempt for step in tried)
-    if tries > planned["retries"]:
-        said = last.outcome.get("summary") or last.outcome.get("error_category") or "no output"
+    if attempts_intended(tried) > planned["retries"]:
+        if last.ended_at and state.resumed_at and state.resumed_at >= last.ended_at:
+            # A person resumed after it failed: perhaps they repaired it.
+            return (ReadSymptom(series=symptom_series(state)),)
+        said = next((last.outcome[n] for n in _SAID if last.outcome.get(n)), "no output")
         why = (
             f"{last.action} on {last.target} failed and its {planned['retries']} retries are "
             f"used up: {said}"
@@ -96,6 +99,11 @@ def _retry(
     if last.outcome.get("effect") == "absent":
         return _propose(state, index, world, step_id=last.step_id, attempt=last.attempt + 1)
     return _propose(state, index, world)
+
+
+def attempts_intended(steps: Sequence[Step]) -> int:
+    """Count the attempts that were intended: each but the last one of a step, and maybe that."""
+    return sum(s.attempt if s.intended_at is not None else s.attempt - 1 for s in steps)
 
 
 def _planned(state: State, index: int) -> Mapping[str, Any]:
@@ -166,16 +174,18 @@ def proposal(state: State, world: World, spec: StepSpec) -> Draft:
     return Draft(kind=Kind.STEP_PROPOSED, actor=spec.actor, cause=cause, data=data)
 
 
-def _drive(state: State, step: Step, now: datetime) -> tuple[Command, ...]:
+def _drive(state: State, step: Step, now: datetime, world: World) -> tuple[Command, ...]:
     waits = step.status is StepStatus.AWAITING_APPROVAL and step.approval is None
     if waits and step.approval_expires_at is not None:
         if now >= step.approval_expires_at:
             return _expired(state, step, now)
-        return (WakeAt(at=step.approval_expires_at),)
-    return (prepare(state, step, now),)
+        # While it waits the trouble may end, and the step with it.
+        until = WakeAt(at=step.approval_expires_at)
+        return (ReadSymptom(series=symptom_series(state)), until)
+    return (prepare(state, step, now, world),)
 
 
-def prepare(state: State, step: Step, now: datetime) -> Prepare:
+def prepare(state: State, step: Step, now: datetime, world: World) -> Prepare:
     """Ask for everything that the guard needs on this step."""
     names = {name for expression in step.when for name in _CHECK_NAME.findall(expression)}
     if step.action in _NEEDS_DEPLOYMENTS:
@@ -185,11 +195,21 @@ def prepare(state: State, step: Step, now: datetime) -> Prepare:
         action=step.action,
         target=step.target,
         params=step.params,
-        services=(split_instance(step.target)[0], *state.services),
+        services=tuple(dict.fromkeys((split_instance(step.target)[0], *state.services))),
         started_at=state.started_at or now,
         series=symptom_series(state),
         checks=tuple(sorted(names)),
+        siblings=_siblings(step.target, world),
     )
+
+
+def _siblings(target: str, world: World) -> tuple[str, ...]:
+    """List the other instances of the target's service: their steps count for the blast radius."""
+    name, _ = split_instance(target)
+    service = world.catalogue.services.get(name)
+    regions = service.regions if service else ()
+    places = (name, *(instance_name(name, region) for region in regions))
+    return tuple(place for place in dict.fromkeys(places) if place != target)
 
 
 def _expired(state: State, step: Step, now: datetime) -> tuple[Command, ...]:
@@ -205,14 +225,22 @@ def _expired(state: State, step: Step, now: datetime) -> tuple[Command, ...]:
 def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> tuple[Command, ...]:
     """Judge the step on what was read just now."""
     step = state.step(event.step_id)
-    if step is None or step.status not in _OPEN or state.held:
+    if step is None or step.status not in OPEN_STEP or state.held or state.unsettled:
+        return ()
+    if state.phase is not Phase.PLANNED or step is not open_step(state):
         return ()
     if event.problem is not None:
         reason = Reason(rule="observe", ok=False, text=event.problem, source=step.target)
         return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
     if step.plan_index is not None and (wait := _symptom_gate(state, step, event, now, world)):
         return wait
-    verdict = guard_verdict(state, step, event, now, world)
+    try:
+        verdict = guard_verdict(state, step, event, now, world)
+        for text in step.criteria:
+            parse_expectation(text)
+    except BadInputError as error:
+        reason = Reason(rule="criteria", ok=False, text=error.message)
+        return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
     match verdict.decision:
         case Decision.ALLOW:
             return (_intend(state, step, event, verdict, world),)
@@ -229,14 +257,13 @@ def _symptom_gate(
     symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
     if symptom.status is SymptomStatus.PRESENT:
         return ()
-    patience = timedelta(seconds=3 * window_s(world))
     since = step.proposed_at or now
-    if symptom.status is SymptomStatus.UNCLEAR and now - since > patience:
+    if symptom.status is SymptomStatus.UNCLEAR and now - since > patience(world):
         text = f"it can't be told whether the trouble is still there: {symptom.sentence()}"
         reason = Reason(rule="symptom", ok=False, text=text, at=now.isoformat())
         return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
     if symptom.status is SymptomStatus.ABSENT:
-        return (ReadSymptom(series=symptom_series(state)),)
+        return on_symptom(state, SymptomRead(symptom=event.symptom), now, world)
     return (WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s)),)
 
 
@@ -269,6 +296,10 @@ def _blocked(
         "why": why,
     }
     draft = Draft(kind=Kind.STEP_BLOCKED, data=data, cause=step.proposed_seq)
+    if step.plan_index is None and state.escalated:
+        # Whoever directed it is at work on this; nobody else is called for a refusal.
+        held = Draft(kind=Kind.HELD, data={"why": why})
+        return (Write(drafts=(draft, held)),)
     return (Write(drafts=(draft, *hold_and_escalate(state, why, now))),)
 
 
@@ -295,14 +326,11 @@ def _ask_approval(
             },
         )
     ]
-    if not state.escalated:
-        drafts.append(
-            Draft(kind=Kind.ESCALATED, data={"level": 1, "why": why, "since": now.isoformat()})
-        )
-    return (Write(drafts=tuple(drafts)),)
+    return (Write(drafts=(*drafts, *escalate(state, why, now))),)
 
 
 def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: World) -> Intend:
+    # Nothing that a person asked for may stand undecided when the intent is written: inbox_n=0.
     key = f"{state.incident_id}/{step.step_id}/{step.attempt}"
     timing = world.timing
     window = sustain_window_s(
@@ -336,7 +364,7 @@ def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: 
     )
     seen = Seen(
         system_seq=event.system_seq,
-        inbox_n=event.inbox_n,
+        inbox_n=0,
         limits=_limit_checks(step, world),
         cooldown_s=step.cooldown_s,
     )

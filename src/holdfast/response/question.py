@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from holdfast.incident import State, Step
+from holdfast.incident import State, Step, StepStatus
 from holdfast.kernel.actor import ActorKind
 from holdfast.kernel.catalogue import split_instance
 from holdfast.kernel.clock import parse_at
@@ -28,6 +28,9 @@ from holdfast.response.modes import mode_input
 from holdfast.response.world import World
 from holdfast.runbooks import evaluate_precondition
 
+_NOT_PROVEN = frozenset(
+    {StepStatus.INTENDED, StepStatus.IN_DOUBT, StepStatus.SUCCEEDED, StepStatus.UNVERIFIED}
+)
 _TOKEN_KINDS = {
     ActorKind.HUMAN.value: TokenKind.PERSON,
     ActorKind.AGENT.value: TokenKind.AGENT,
@@ -72,6 +75,7 @@ def guard_verdict(
             recent=tuple(PastAction(action=e.action, at=e.at) for e in log),
             deployed_at=_deployed_at(service_name, event),
             regions_touched=(region,) if region else regions,
+            regions_in_flight=_regions_in_flight(state, step, event),
             service_regions=regions,
             limits=world.limits,
         )
@@ -105,7 +109,9 @@ def _least_impact(step: Step, world: World) -> str:
 def _hold(state: State) -> Hold | None:
     if not state.held:
         return None
-    return Hold(why=state.held["why"], since=parse_at(state.held["since"]))
+    return Hold(
+        why=state.held["why"], since=parse_at(state.held["since"]), by=state.held["by"]["id"]
+    )
 
 
 def _principal(step: Step) -> Principal:
@@ -136,8 +142,18 @@ def _variables(state: State, step: Step, event: Prepared) -> dict[str, Any]:
 
 def _attempts_used(state: State, step: Step) -> int:
     same = [s for s in state.steps if s.plan_index == step.plan_index and s is not step]
-    earlier = sum(s.attempt for s in same if s.intended_at is not None)
+    earlier = sum(s.attempt if s.intended_at is not None else s.attempt - 1 for s in same)
     return earlier + step.attempt - 1
+
+
+def _regions_in_flight(state: State, step: Step, event: Prepared) -> tuple[str, ...]:
+    """List where else steps on this service are under way or not verified yet."""
+    service, _ = split_instance(step.target)
+    mine = [s.target for s in state.steps if s is not step and s.status in _NOT_PROVEN]
+    others = [entry.target for entry in event.siblings_acting if not entry.settled]
+    places = [split_instance(target) for target in (*mine, *others)]
+    found = {region for name, region in places if name == service and region}
+    return tuple(sorted(found - {split_instance(step.target)[1]}))
 
 
 def _retries(state: State, step: Step) -> int:

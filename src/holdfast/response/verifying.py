@@ -7,7 +7,7 @@ window. Anything else than a clear yes holds.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.incident import Draft, Kind, Phase, State, Step, StepStatus
 from holdfast.kernel.catalogue import SignalKey, split_instance
 from holdfast.response.commands import Command, ReadSamples, WakeAt, Write
 from holdfast.response.events import SamplesRead
@@ -65,7 +65,9 @@ def on_samples(
 ) -> tuple[Command, ...]:
     """Write the verdict once there is one; look again at the next sample until then."""
     step = state.step(event.step_id)
-    if step is None or step.status not in _TO_VERIFY or state.held:
+    if step is None or step.status not in _TO_VERIFY or state.held or state.unsettled:
+        return ()
+    if state.phase is not Phase.VERIFYING or step is not _current(state):
         return ()
     verdict = _judge(state, step, event, now, world)
     if not verdict.final:
@@ -129,7 +131,7 @@ def _after(
         places = ", ".join(_all_regions(step, world))
         why = (
             f"recovery is proven: after {step.action} on {step.target} every criterion held for "
-            f"{verdict.window_s:.0f} s on fresh samples in {places}"
+            f"{verdict.window_s:.0f} s on fresh samples in {places}{_at_second_sight(step)}"
         )
         data = {"why": why, "by_step": step.step_id}
         return (Draft(kind=Kind.RESOLVED, data=data),)
@@ -137,3 +139,11 @@ def _after(
         f"{step.action} on {step.target} was done, but recovery is not proven: {verdict.sentence()}"
     )
     return hold_and_escalate(state, why, now)
+
+
+def _at_second_sight(step: Step) -> str:
+    """A step that was not proven at first may not be what helped in the end."""
+    if step.status is not StepStatus.UNVERIFIED:
+        return ""
+    earlier = step.verification.get("status")
+    return f"; the first verdict was {earlier}, so something else may have helped since"

@@ -70,8 +70,10 @@ def run_demo(
     Raises BadInputError for a scenario or directory that won't do.
     """
     plan = _plan(scenario, seed)
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise BadInputError(f"--keep {keep} is not empty; name a directory that is new or empty")
+    if keep is not None and keep.exists() and not (keep.is_dir() and not any(keep.iterdir())):
+        raise BadInputError(
+            f"--keep {keep} is a file or not empty; name a directory that is new or empty"
+        )
     stream = out or sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")  # a terminal that knows no arrow still gets the rest
@@ -143,8 +145,15 @@ class _Show:
         if self.live:
             self.console.print(self._view(), height=400, soft_wrap=False)
         took_s = self.clock.monotonic() - self.scene.began_s
-        for line in report(document, self.scene, took_s=took_s, keep=keep, program=program()):
-            self.console.print(line, style=None, markup=False)
+        lines = report(
+            document,
+            self.scene,
+            took_s=took_s,
+            keep=keep,
+            program=program(),
+            width=self.console.width if self.live else None,
+        )
+        print(*lines, sep="\n", file=self.stream, flush=True)
 
     def _picture(self) -> contextlib.AbstractContextManager[object]:
         if not self.live:

@@ -3,6 +3,7 @@
 Rule: pure. Every figure is one of the run's document; nothing is rounded in its favour.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,32 @@ def report(
     took_s: float,
     keep: Path | None,
     program: str,
+    width: int | None = None,
 ) -> Iterator[str]:
-    """Yield the lines to print when the run is over."""
+    """Yield the lines to print when the run is over, wrapped to `width` where there is one."""
     yield ""
+    for row in _rows(document, scene, took_s):
+        yield _wrapped(row, width, _WIDTH)
+    yield "\nTry next"
+    for command in _next(document, keep, program):
+        yield _wrapped(command, width, 2)
+
+
+def _wrapped(line: str, width: int | None, indent: int) -> str:
+    """Indent a line, and wrap it under its own words; no word (a path, a command) is broken."""
+    if width is None:
+        return f"  {line}"
+    return textwrap.fill(
+        line,
+        max(40, width),
+        initial_indent="  ",
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _rows(document: Mapping[str, Any], scene: Scene, took_s: float) -> Iterator[str]:
     yield _row("outcome", _outcome(document, scene))
     if document["incident_id"]:
         yield from _incident(document)
@@ -41,13 +65,10 @@ def report(
         yield _row("grade", "passed: it ended as the scenario's row of the table says")
     for reason in document["why_not"]:
         yield _row("grade", f"NOT PASSED: {reason}")
-    yield ""
-    yield "Try next"
-    yield from (f"  {line}" for line in _next(document, keep, program))
 
 
 def _row(name: str, text: str) -> str:
-    return f"  {name:<{_WIDTH}}{text}"
+    return f"{name:<{_WIDTH}}{text}"
 
 
 def _outcome(document: Mapping[str, Any], scene: Scene) -> str:

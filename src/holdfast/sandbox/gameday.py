@@ -126,7 +126,8 @@ def _play_one(plan: Plan, lifeline: _Lifeline, player: Sequence[str]) -> Documen
     except ValueError:
         told = f"{trouble}; it said: {err.strip()[-600:] or 'nothing'}"
         document = grade(Facts(plan=plan, collected=False, trouble=(told,)))
-    return document if document["passed"] else document | {"events": _kept(err)}
+    uneventful = document["passed"] or not err or process.returncode == INTERRUPTED
+    return document if uneventful else document | {"events": _kept(err)}
 
 
 def _kept(events: str) -> str:

@@ -39,6 +39,7 @@ command={python} -m holdfast.sandbox.services.eventlog {site} {observed}/{event_
 events=PROCESS_STATE,REMOTE_COMMUNICATION
 buffer_size=1000
 autorestart=true
+stdout_logfile=NONE
 stderr_logfile={logs}/event-log.stderr
 stderr_logfile_maxbytes=0
 """
