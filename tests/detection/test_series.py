@@ -68,7 +68,7 @@ def test_the_reason_names_reading_range_mean_and_score() -> None:
     (anomaly,) = list_anomalies(detector.tick(np.array([0.33])), [KEY], AT)
 
     assert anomaly.reason == (
-        "errors of shop in north at 0.330, expected -0.020 to 0.040 "
+        "errors of shop in north at 0.330, expected up to 0.040 "
         "(mean 0.010 of the last 60 samples), 32.0 sigma"
     )
     assert anomaly.severity == "critical"

@@ -241,6 +241,7 @@ def test_only_an_ended_incident_is_closed_and_an_ended_one_takes_notes_and_label
 
 def test_holding_and_resuming_twice_is_refused_with_what_is() -> None:
     play = held()
+    assert play.ask("hold", because="mine now").ok
     assert "is held already" in play.ask("hold", because="stop").message
     play.level(GOOD)
     play.now += timedelta(seconds=2)

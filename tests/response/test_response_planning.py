@@ -136,7 +136,7 @@ def test_retries_that_are_used_up_hold_with_what_the_target_said() -> None:
 
     assert play.count(Intend) == 2
     assert play.held()
-    assert "1 retries are used up: no room" in play.held()
+    assert "no retry is left of 1: no room" in play.held()
 
 
 def test_a_refused_proposal_does_not_use_up_a_retry() -> None:

@@ -50,13 +50,12 @@ def _conninfo(dsn: str, statement_timeout_s: float, connect_timeout_s: int) -> s
 
     try:
         given = conninfo_to_dict(dsn)
-    except ProgrammingError as error:
-        # Not the DSN itself: it may hold a password.
-        reason = " ".join(str(error).split())
+    except ProgrammingError:
+        # Neither the DSN nor the library's words, which quote it: it may hold a password.
         raise BadInputError(
-            f"the DSN of a PostgreSQL check can't be read: {reason};"
+            "the DSN of a PostgreSQL check can't be read (not shown, it may hold a password);"
             " write it as 'host=... dbname=... user=...' or postgresql://..."
-        ) from error
+        ) from None
     limit_ms = max(1, round(statement_timeout_s * 1000))
     options = [
         str(given.get("options") or ""),

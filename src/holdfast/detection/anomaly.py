@@ -129,10 +129,16 @@ def explain(
     """Say why a reading is anomalous, without the name of the series."""
     if constant:
         return f"constant at {figure(mean)} for {samples} samples, now {figure(value)}"
+    # Three sigmas below the mean of what is never negative is no bound that means anything.
+    expected = f"up to {figure(high)}" if low < 0 <= mean < value else _between(low, high)
     return (
-        f"at {figure(value)}, expected {figure(low)} to {figure(high)} "
+        f"at {figure(value)}, expected {expected} "
         f"(mean {figure(mean)} of the last {samples} samples), {score:.1f} sigma"
     )
+
+
+def _between(low: float, high: float) -> str:
+    return f"{figure(low)} to {figure(high)}"
 
 
 def figure(value: float) -> str:

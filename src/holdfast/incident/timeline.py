@@ -6,7 +6,7 @@ the line nor steer a terminal.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 from holdfast.incident.records import Kind, Record
@@ -108,11 +108,15 @@ def _ranked(data: Mapping[str, Any]) -> str:
     )
 
 
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}" if len(things) == 1 else f"{len(things)} {noun}s"
+
+
 def _plan(data: Mapping[str, Any]) -> str:
     if data["runbook"] is None:
         return f"no plan: {data['why']}"
     mode = f" in mode {data['mode']}" if data["mode"] else ""
-    which = f"runbook {data['runbook']} ({data['version']}){mode}, {len(data['steps'])} steps"
+    which = f"runbook {data['runbook']} ({data['version']}){mode}, {_count(data['steps'], 'step')}"
     return f"plan: {which}. Why: {data['why']}"
 
 

@@ -182,8 +182,9 @@ def _note(case: _Case) -> tuple[Command, ...]:
 
 def _hold(case: _Case) -> tuple[Command, ...]:
     _not_ended(case)
-    if case.state.held:
+    if case.state.held and held_by_person(case.state):
         raise _refuse(f"{case.state.incident_id} is held already: {case.state.held['why']}")
+    # A person may take over what Holdfast held: then no directive passes until they resume.
     draft = _draft(case, Kind.HELD, {"why": f"{case.request.actor.id}: {case.data['because']}"})
     return _done(case, (draft,), "held: no step is taken until `holdfast resume`")
 

@@ -89,8 +89,8 @@ def _retry(
             return (ReadSymptom(series=symptom_series(state)),)
         said = next((last.outcome[n] for n in _SAID if last.outcome.get(n)), "no output")
         why = (
-            f"{last.action} on {last.target} failed and its {planned['retries']} retries are "
-            f"used up: {said}"
+            f"{last.action} on {last.target} failed and no retry is left of "
+            f"{planned['retries']}: {said}"
         )
         return (Write(drafts=hold_and_escalate(state, why, now)),)
     ready_at = (last.ended_at or now) + timedelta(seconds=_cooldown_s(planned, world))

@@ -5,6 +5,7 @@ a third of the baskets meet, so what Holdfast must find is a change and its effe
 not a switch we turned.
 """
 
+import fcntl
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -77,11 +78,13 @@ def write_release(site: Site, service: str, version: str, *, bad: bool = False) 
 
 
 def switch(site: Site, service: str, version: str) -> None:
-    """Point `current` at `version` in one atomic step."""
+    """Point `current` at `version` in one atomic step, under the lock that deployers share."""
     directory = site.releases / service
     fresh = directory / f".current-{version}-{os.getpid()}"
-    fresh.symlink_to(version)
-    fresh.rename(directory / "current")
+    with (directory / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fresh.symlink_to(version)
+        fresh.rename(directory / "current")
 
 
 def current_version(site: Site, service: str) -> str:
