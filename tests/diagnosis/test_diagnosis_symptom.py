@@ -40,7 +40,12 @@ def status(*values: float, age_s: float = 0, name: str = "errors", **facts: Any)
         ((IN, IN, IN, IN, OUT, OUT), SymptomStatus.PRESENT),
         ((IN, IN, IN, OUT, IN, OUT), SymptomStatus.PRESENT),
         ((IN, IN, IN, IN, IN, OUT), SymptomStatus.UNCLEAR),
-        ((OUT, IN, IN, IN, IN, IN), SymptomStatus.UNCLEAR),
+        # one lone excursion in six samples is noise, in fewer it may be the end of the trouble
+        ((OUT, IN, IN, IN, IN, IN), SymptomStatus.ABSENT),
+        ((IN, IN, OUT, IN, IN, IN), SymptomStatus.ABSENT),
+        ((OUT, IN, IN, IN, IN), SymptomStatus.UNCLEAR),
+        ((OUT, OUT, IN, IN, IN, IN), SymptomStatus.UNCLEAR),
+        ((OUT, NAN, IN, IN, IN, IN), SymptomStatus.UNCLEAR),
         ((OUT, OUT, OUT, IN, IN, IN, IN, IN, IN), SymptomStatus.ABSENT),
         ((IN, IN, IN, IN, IN, NAN), SymptomStatus.UNCLEAR),
         ((NAN,) * 6, SymptomStatus.UNCLEAR),

@@ -18,6 +18,8 @@ from holdfast.kernel.catalogue import UP
 _DOWN_IS_BAD = frozenset({"traffic"})
 _PRESENT_OF_LAST = (2, 3)
 _SAMPLES_LEAST = 3
+# A range of three sigmas is left by chance now and then; over a dozen series one of them often.
+_SAMPLES_PER_EXCURSION = 6
 
 
 class SymptomStatus(StrEnum):
@@ -67,7 +69,7 @@ def read_symptom(
     """Judge every series on the samples of the last `window_s` seconds, older ones say nothing.
 
     Present if two of the last three are out of range, absent if all (three at least, no gap) are
-    within it.
+    within it but for noise.
     """
     facts = {r.series: _judge(r, signals[r.series], now, window_s) for r in readings}
     statuses = {fact["status"] for fact in facts.values()}
@@ -91,7 +93,7 @@ def _judge(
     ]
     if window[-last:].count(True) >= most:
         status = SymptomStatus.PRESENT
-    elif len(window) >= _SAMPLES_LEAST and all(verdict is False for verdict in window):
+    elif len(window) >= _SAMPLES_LEAST and _is_calm(window):
         status = SymptomStatus.ABSENT
     else:
         status = SymptomStatus.UNCLEAR
@@ -101,6 +103,14 @@ def _judge(
         "value": None if math.isnan(value) else value,
         "text": _text(reading.series, value, signal, status),
     }
+
+
+def _is_calm(window: Sequence[bool | None]) -> bool:
+    """All within the range but for a lone excursion in six samples, which is noise. No gap, and
+    the newest sample is within it.
+    """
+    allowed = len(window) // _SAMPLES_PER_EXCURSION
+    return None not in window and not window[-1] and window.count(True) <= allowed
 
 
 def _is_out(name: str, value: float, signal: Mapping[str, Any]) -> bool | None:
