@@ -97,7 +97,7 @@ def test_the_words_name_reading_and_range_and_keep_no_nan() -> None:
         [reading(IN, NAN)], {"s": {"signal": "errors", **RANGE}}, now=NOW, window_s=6
     )
 
-    assert symptom.sentence() == "s is no reading, normal was 0 to 0.02: unclear"
+    assert symptom.sentence() == "s is no reading, normal was 0 to 0.02: can't be told"
     assert symptom.as_data()["series"]["s"]["value"] is None
 
 

@@ -36,7 +36,7 @@ def test_a_blip_is_dismissed_with_what_was_read() -> None:
 
     assert play.phase() is Phase.DISMISSED
     assert "no check found trouble" in why
-    assert "errors of shop-api in west is 0.004, normal was 0 to 0.02: absent" in why
+    assert "errors of shop-api in west is 0.004, normal was 0 to 0.02: normal" in why
     assert (play.count(SendPage), play.count(Intend)) == (0, 0)
 
 

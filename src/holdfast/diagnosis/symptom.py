@@ -18,6 +18,7 @@ from holdfast.kernel.catalogue import UP
 _DOWN_IS_BAD = frozenset({"traffic"})
 _PRESENT_OF_LAST = (2, 3)
 _SAMPLES_LEAST = 3
+_NORMAL_TOLD = 3
 # A range of three sigmas is left by chance now and then; over a dozen series one of them often.
 _SAMPLES_PER_EXCURSION = 6
 
@@ -28,6 +29,13 @@ class SymptomStatus(StrEnum):
     PRESENT = "present"
     ABSENT = "absent"
     UNCLEAR = "unclear"
+
+
+_WORDS = {
+    SymptomStatus.PRESENT: "out of range",
+    SymptomStatus.ABSENT: "normal",
+    SymptomStatus.UNCLEAR: "can't be told",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +63,13 @@ class Symptom:
         }
 
     def sentence(self) -> str:
-        """Say what was read of each series."""
-        return "; ".join(facts["text"] for facts in self.series.values())
+        """Say what was read: every series that is not normal, and some of those that are."""
+        facts = list(self.series.values())
+        odd = [f["text"] for f in facts if f["status"] != SymptomStatus.ABSENT.value]
+        normal = [f["text"] for f in facts if f["status"] == SymptomStatus.ABSENT.value]
+        more = len(normal) - _NORMAL_TOLD
+        rest = [f"{more} more are normal"] if more > 0 else []
+        return "; ".join((*odd, *normal[:_NORMAL_TOLD], *rest))
 
 
 def read_symptom(
@@ -128,11 +141,11 @@ def _is_out(name: str, value: float, signal: Mapping[str, Any]) -> bool | None:
 def _text(series: str, value: float, signal: Mapping[str, Any], status: SymptomStatus) -> str:
     shown = "no reading" if math.isnan(value) else f"{value:.4g}"
     if signal.get("signal") == UP:
-        return f"{series} is {shown} (1 = up): {status.value}"
+        return f"{series} is {shown} (1 = up): {_WORDS[status]}"
     low, high = signal.get("low"), signal.get("high")
     normal = (
         f"normal was {low:.4g} to {high:.4g}"
         if low is not None and high is not None
         else "no normal range is known"
     )
-    return f"{series} is {shown}, {normal}: {status.value}"
+    return f"{series} is {shown}, {normal}: {_WORDS[status]}"

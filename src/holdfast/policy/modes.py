@@ -100,7 +100,9 @@ def _said(question: ModeInput) -> Iterator[tuple[Mode, str, str]]:
 def _granted(question: ModeInput) -> tuple[Mode, str, str]:
     grant, name = question.grant, question.runbook_name
     on = f"runbook {name} on {question.service_name}"
-    if grant is None or name is None:
+    if name is None:
+        return Mode.SUPERVISED, "a person chose this step; no autonomy is asked for", "autonomy"
+    if grant is None:
         return Mode.SUPERVISED, f"no person granted autonomy to {on}", "autonomy"
     if (grant.runbook, grant.service) != (name, question.service_name):
         other = f"runbook {grant.runbook} on {grant.service}"

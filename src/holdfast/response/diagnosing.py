@@ -32,6 +32,7 @@ from holdfast.response.world import World
 from holdfast.runbooks import Match, Runbook, match, render
 
 _PATIENCE_WINDOWS = 3
+_UNCLEAR_PATIENCE = 3
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _BEFORE_A_PLAN = frozenset({Phase.OPEN, Phase.REOPENED, Phase.DIAGNOSING})
 
@@ -156,9 +157,12 @@ def _in_plan(state: State, symptom: Symptom, now: datetime, world: World) -> tup
     last = state.last_step
     ended_at = last.ended_at or last.proposed_at if last else None
     since = max(at for at in (state.resumed_at, ended_at, _LONG_AGO) if at)
-    if open_step(state) is not None or now - since <= patience(world):
+    present = symptom.status is SymptomStatus.PRESENT
+    # What can't be told yet is given more time than what is plainly still there.
+    limit = patience(world) * (1 if present else _UNCLEAR_PATIENCE)
+    if open_step(state) is not None or now - since <= limit:
         return (_look_again(now, world),)
-    still = "is still there" if symptom.status is SymptomStatus.PRESENT else "can't be ruled out"
+    still = "is still there" if present else "can't be ruled out"
     why = (
         f"nothing is left to do by the plan and the trouble {still}: {symptom.sentence()}; "
         "direct a step, or repair it and resume"
