@@ -37,8 +37,24 @@ def test_a_step_that_fits_is_intended_with_key_criteria_and_reservation() -> Non
 def test_observe_performs_nothing_and_says_what_it_would_have_done() -> None:
     play = Play(world=world(mode="observe")).open().run()
 
-    assert "observe: nothing is performed" in blocked(play)
-    assert play.last(Kind.STEP_BLOCKED)["verdict"]["would_have"] is True
+    told = play.last(Kind.STEP_BLOCKED)
+    assert told["verdict"]["would_have"] is True
+    assert "rollback_deploy on shop-api would be performed now; nothing was done" in told["why"]
+    assert play.count(Intend) == 0
+    assert play.state.escalated
+    assert not play.held(), "nothing is in doubt, it is only not allowed"
+
+
+def test_observe_shows_a_step_once_and_resolves_when_people_have_repaired_it() -> None:
+    play = Play(world=world(mode="observe")).open().run()
+    play.wait(60)
+    assert [step.status for step in play.state.steps] == [StepStatus.BLOCKED]
+    assert not play.held()
+
+    play.level(GOOD)
+    play.wait(10)
+    assert play.phase() is Phase.RESOLVED
+    assert play.count(Intend) == 0
 
 
 def test_a_refusal_gives_every_reason_at_once() -> None:

@@ -127,6 +127,8 @@ def _proposed(data: Mapping[str, Any]) -> str:
 
 
 def _blocked(data: Mapping[str, Any]) -> str:
+    if data["verdict"].get("would_have"):
+        return f"{data['step_id']} only shown: {data['why']}"
     return f"{data['step_id']} refused: {_reasons(data['verdict'], only_bad=True)}"
 
 

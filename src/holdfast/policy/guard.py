@@ -135,7 +135,10 @@ def _approval_reason(question: GuardInput, problem: str | None) -> Reason:
     approval = question.approval
     if problem or approval is None:
         return Reason(
-            rule="approval", ok=False, text=problem or "", threshold=question.step_hash[-6:]
+            rule="approval",
+            ok=False,
+            text=problem or "",
+            threshold=f"a hash that ends in {question.step_hash[-6:]}",
         )
     return Reason(
         rule="approval",

@@ -27,7 +27,7 @@ from holdfast.policy import effective_mode
 from holdfast.response.commands import Command, ReadSymptom, RunChecks, WakeAt, Write
 from holdfast.response.events import ChecksDone, SignalsSeen, SymptomRead
 from holdfast.response.holding import close_open_step, hold_and_escalate, open_step
-from holdfast.response.modes import mode_input
+from holdfast.response.modes import mode_input, only_shown
 from holdfast.response.world import World
 from holdfast.runbooks import Match, Runbook, match, render
 
@@ -160,7 +160,8 @@ def _in_plan(state: State, symptom: Symptom, now: datetime, world: World) -> tup
     present = symptom.status is SymptomStatus.PRESENT
     # What can't be told yet is given more time than what is plainly still there.
     limit = patience(world) * (1 if present else _UNCLEAR_PATIENCE)
-    if open_step(state) is not None or now - since <= limit:
+    told = last is not None and only_shown(last)
+    if told or open_step(state) is not None or now - since <= limit:
         return (_look_again(now, world),)
     still = "is still there" if present else "can't be ruled out"
     why = (

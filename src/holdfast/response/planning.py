@@ -21,8 +21,10 @@ from holdfast.policy import Decision, Verdict, step_hash
 from holdfast.response.commands import Command, Intend, Prepare, ReadSymptom, WakeAt, Write
 from holdfast.response.diagnosing import on_symptom, patience, symptom_series, window_s
 from holdfast.response.events import Prepared, SymptomRead
-from holdfast.response.holding import OPEN_STEP, escalate, hold_and_escalate, open_step
+from holdfast.response.holding import OPEN_STEP, hold_and_escalate, open_step
+from holdfast.response.modes import observes, only_shown
 from holdfast.response.question import guard_verdict
+from holdfast.response.refusing import ask_approval, blocked, expired, refused
 from holdfast.response.store import LimitCheck, Reservation, Seen
 from holdfast.response.world import World
 from holdfast.verification import parse_expectation, sustain_window_s
@@ -31,7 +33,6 @@ _SAID = ("summary", "evidence", "error_category")
 _DONE = frozenset({StepStatus.VERIFIED, StepStatus.SKIPPED})
 _CHECK_NAME = re.compile(r"\bchecks\.(\w+)")
 _NEEDS_DEPLOYMENTS = frozenset({"rollback_deploy"})
-_TEMPORARY_RULES = frozenset({"cooldown"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     tried = [step for step in state.steps if step.plan_index == index]
     if tried and tried[-1].status is StepStatus.FAILED:
         return _retry(state, index, tried, now, world)
+    if tried and only_shown(tried[-1]) and observes(state, world):
+        return (ReadSymptom(series=symptom_series(state)),)
     return _propose(state, index, world)
 
 
@@ -178,7 +181,7 @@ def _drive(state: State, step: Step, now: datetime, world: World) -> tuple[Comma
     waits = step.status is StepStatus.AWAITING_APPROVAL and step.approval is None
     if waits and step.approval_expires_at is not None:
         if now >= step.approval_expires_at:
-            return _expired(state, step, now)
+            return expired(state, step, now)
         # While it waits the trouble may end, and the step with it.
         until = WakeAt(at=step.approval_expires_at)
         return (ReadSymptom(series=symptom_series(state)), until)
@@ -212,16 +215,6 @@ def _siblings(target: str, world: World) -> tuple[str, ...]:
     return tuple(place for place in dict.fromkeys(places) if place != target)
 
 
-def _expired(state: State, step: Step, now: datetime) -> tuple[Command, ...]:
-    why = f"nobody approved {step.action} on {step.target} in time; nothing was done"
-    verdict = {
-        "decision": "refuse",
-        "reasons": [Reason(rule="approval", ok=False, text=why).as_data()],
-    }
-    draft = Draft(kind=Kind.APPROVAL_EXPIRED, data={"step_id": step.step_id, "verdict": verdict})
-    return (Write(drafts=(draft, *hold_and_escalate(state, why, now))),)
-
-
 def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> tuple[Command, ...]:
     """Judge the step on what was read just now."""
     step = state.step(event.step_id)
@@ -231,7 +224,7 @@ def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> t
         return ()
     if event.problem is not None:
         reason = Reason(rule="observe", ok=False, text=event.problem, source=step.target)
-        return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
+        return blocked(state, step, (reason,), {"decision": "refuse"}, now)
     if step.plan_index is not None and (wait := _symptom_gate(state, step, event, now, world)):
         return wait
     try:
@@ -240,14 +233,14 @@ def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> t
             parse_expectation(text)
     except BadInputError as error:
         reason = Reason(rule="criteria", ok=False, text=error.message)
-        return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
+        return blocked(state, step, (reason,), {"decision": "refuse"}, now)
     match verdict.decision:
         case Decision.ALLOW:
             return (_intend(state, step, event, verdict, world),)
         case Decision.NEEDS_APPROVAL:
-            return _ask_approval(state, step, verdict, now, world)
+            return ask_approval(state, step, verdict, now, world)
         case Decision.REFUSE:
-            return _refused(state, step, event, verdict, now)
+            return refused(state, step, event, verdict, now)
 
 
 def _symptom_gate(
@@ -261,72 +254,10 @@ def _symptom_gate(
     if symptom.status is SymptomStatus.UNCLEAR and now - since > patience(world):
         text = f"it can't be told whether the trouble is still there: {symptom.sentence()}"
         reason = Reason(rule="symptom", ok=False, text=text, at=now.isoformat())
-        return _blocked(state, step, (reason,), {"decision": "refuse"}, now)
+        return blocked(state, step, (reason,), {"decision": "refuse"}, now)
     if symptom.status is SymptomStatus.ABSENT:
         return on_symptom(state, SymptomRead(symptom=event.symptom), now, world)
     return (WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s)),)
-
-
-def _refused(
-    state: State, step: Step, event: Prepared, verdict: Verdict, now: datetime
-) -> tuple[Command, ...]:
-    if {reason.rule for reason in verdict.refusals} <= _TEMPORARY_RULES and event.log:
-        last = max(entry.at for entry in event.log)
-        ready_at = last + timedelta(seconds=step.cooldown_s)
-        if ready_at > now:
-            return (WakeAt(at=ready_at),)
-    return _blocked(state, step, verdict.refusals, verdict.as_data(), now)
-
-
-def _blocked(
-    state: State,
-    step: Step,
-    refusals: tuple[Reason, ...],
-    verdict: Mapping[str, Any],
-    now: datetime,
-) -> tuple[Command, ...]:
-    told = "; ".join(reason.sentence() for reason in refusals)
-    why = f"{step.action} on {step.target} was refused: {told}"
-    data = {
-        "step_id": step.step_id,
-        "verdict": {
-            **verdict,
-            "reasons": verdict.get("reasons") or [r.as_data() for r in refusals],
-        },
-        "why": why,
-    }
-    draft = Draft(kind=Kind.STEP_BLOCKED, data=data, cause=step.proposed_seq)
-    if step.plan_index is None and state.escalated:
-        # Whoever directed it is at work on this; nobody else is called for a refusal.
-        held = Draft(kind=Kind.HELD, data={"why": why})
-        return (Write(drafts=(draft, held)),)
-    return (Write(drafts=(draft, *hold_and_escalate(state, why, now))),)
-
-
-def _ask_approval(
-    state: State, step: Step, verdict: Verdict, now: datetime, world: World
-) -> tuple[Command, ...]:
-    if step.status is StepStatus.AWAITING_APPROVAL:
-        why = "the approval given does not cover this step as it is now"
-        return _blocked(state, step, verdict.needs, verdict.as_data() | {"why": why}, now)
-    expires_at = now + timedelta(seconds=world.timing.approval_ttl_s)
-    why = f"{step.action} on {step.target} waits for a person's approval: " + "; ".join(
-        reason.sentence() for reason in verdict.needs
-    )
-    drafts = [
-        Draft(
-            kind=Kind.APPROVAL_REQUESTED,
-            cause=step.proposed_seq,
-            data={
-                "step_id": step.step_id,
-                "hash": step.hash,
-                "expires_at": expires_at.isoformat(),
-                "why": why,
-                "verdict": verdict.as_data(),
-            },
-        )
-    ]
-    return (Write(drafts=(*drafts, *escalate(state, why, now))),)
 
 
 def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: World) -> Intend:
