@@ -1,7 +1,7 @@
 """Reads one YAML file as plain data, and knows on which line each field stands.
 
-Strict where YAML is surprising: no key twice (the second would silently win), no aliases and
-no deep nesting (a few lines of them can fill the memory).
+As strict as a runbook is read, by the same loader: no key twice (the second would silently
+win), no aliases and no deep nesting (a few lines of them can fill the memory).
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from holdfast.kernel.errors import BadInputError
+from holdfast.runbooks.strict_yaml import StrictLoader, problem_words
 
 _SIZE_MAX = 5_000_000
-_DEPTH_MAX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,39 +48,11 @@ class YamlFile:
         return value
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses what a configuration never needs."""
-
-    depth = 0
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it untyped
-        if isinstance(event, yaml.AliasEvent):
-            raise _refusal(f"the alias *{event.anchor} is not allowed; write it out", event)
-        self.depth += 1
-        if self.depth > _DEPTH_MAX:
-            raise _refusal(f"nested deeper than {_DEPTH_MAX} levels; make it flat", event)
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise _refusal(f"the key {key!r} is no text; put it in quotes", key_node)
-            if key in seen:
-                raise _refusal(f"the key {key!r} is there twice; take one away", key_node)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
 def read_yaml(path: Path) -> YamlFile:
     """Read one file. Raises BadInputError with file, line, column and next step."""
     text = _text(path)
     try:
-        loader = _Loader(text)
+        loader = StrictLoader(text)
         try:
             root = loader.get_single_node()
             data = loader.construct_document(root) if root is not None else {}
@@ -123,11 +95,6 @@ def _inside(node: Node | None, part: int | str) -> tuple[Node, Node] | None:
     return None
 
 
-def _refusal(text: str, place: yaml.Event | Node) -> yaml.MarkedYAMLError:
-    mark: Any = place.start_mark  # the stubs know three kinds of mark, the constructor one
-    return yaml.MarkedYAMLError(problem=text, problem_mark=mark)
-
-
 def _mark(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     return f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -136,9 +103,6 @@ def _mark(error: yaml.YAMLError) -> str:
 def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         return "this is not YAML text (it holds control characters); name the right file"
-    problem = " ".join(str(getattr(error, "problem", None) or "this is not YAML").split())
-    if r"\t" in problem:
-        return "a tab where YAML wants spaces; indent with spaces"
-    if "could not determine a constructor" in problem:
-        return f"{problem}; tags are not allowed, take it away"
-    return problem if ";" in problem else f"{problem}; correct the YAML there"
+    if isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(problem_words(error).split())
+    return "this is not YAML; correct it"

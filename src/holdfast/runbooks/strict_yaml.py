@@ -15,8 +15,8 @@ from holdfast.runbooks.errors import RunbookError
 DEPTH_MAX = 12
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses what a runbook never needs."""
+class StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses what a runbook or a configuration never needs."""
 
     depth = 0
 
@@ -49,11 +49,11 @@ _WORDS_ONLY = {
     "tag:yaml.org,2002:bool": r"true|false",
     "tag:yaml.org,2002:null": r"null|~|",
     "tag:yaml.org,2002:int": r"[-+]?(?:0|[1-9][0-9]{0,17})",
-    "tag:yaml.org,2002:float": r"[-+]?[0-9]{1,18}\.[0-9]{1,18}(?:[eE][-+]?[0-9]{1,3})?",
+    "tag:yaml.org,2002:float": r"[-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][-+]?[0-9]{1,3})?",
 }
-_Loader.yaml_implicit_resolvers = {}
+StrictLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern in _WORDS_ONLY.items():
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), None)
+    StrictLoader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), None)
 
 
 def _refusal(fact: str, place: yaml.Event | Node, advice: str) -> yaml.MarkedYAMLError:
@@ -67,11 +67,11 @@ def load_mapping(text: str, *, path: str, first_line: int, what: str) -> dict[st
     Raises RunbookError with the line in the file.
     """
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, made stricter
+        value = yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a SafeLoader, made stricter
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = first_line + (mark.line if mark else 0)
-        raise RunbookError(path, line, f"{what}: {_words(error)}") from None
+        raise RunbookError(path, line, f"{what}: {problem_words(error)}") from None
     except (yaml.YAMLError, ValueError) as error:
         fact = str(error).splitlines()[0]
         raise RunbookError(path, first_line, f"{what} can't be read: {fact}; correct it") from None
@@ -80,7 +80,8 @@ def load_mapping(text: str, *, path: str, first_line: int, what: str) -> dict[st
     return value
 
 
-def _words(error: yaml.MarkedYAMLError) -> str:
+def problem_words(error: yaml.MarkedYAMLError) -> str:
+    """Say what is wrong, with what to do about it."""
     problem = error.problem or "can't be read"
     if r"\t" in problem or "'\\t'" in problem:
         return "a tab where YAML wants spaces; indent with spaces"
