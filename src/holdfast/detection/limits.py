@@ -6,9 +6,11 @@ incident by themselves. One odd reading does not: a limit has to hold for its sa
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+
+import numpy as np
 
 from holdfast.detection.anomaly import figure
 from holdfast.detection.exact import Floats
@@ -18,48 +20,79 @@ from holdfast.kernel.clock import format_at
 from holdfast.kernel.reason import Reason
 
 Sample = tuple[datetime, float]
+_Entry = tuple[int, SignalKey, Limit]
 
 
 class Watch:
-    """The last samples of the series that have a declared limit, and of every `up`."""
+    """How long each declared limit has been passed, and each target has not answered.
+
+    Bounds are compared for all series at once; only a trend needs its last samples, and those
+    are kept for the few series that have such a limit.
+    """
 
     def __init__(
         self, catalogue: Catalogue, keys: Sequence[SignalKey], *, down_after: int = 2
     ) -> None:
         self._catalogue = catalogue
-        self._limits = tuple(
+        declared: list[_Entry] = [
             (place, key, limit)
             for place, key in enumerate(keys)
             for limit in _limits(catalogue, key, down_after)
-        )
-        self._samples: dict[tuple[int, Limit], deque[Sample]] = {
-            (place, limit): deque(maxlen=limit.for_samples + (_is_growth(limit)))
-            for place, _, limit in self._limits
-        }
+        ]
+        self._bounds = [entry for entry in declared if not _is_growth(entry[2])]
+        self._places = np.array([place for place, _, _ in self._bounds], dtype=np.intp)
+        self._above = _column(limit.above for _, _, limit in self._bounds)
+        self._below = _column(limit.below for _, _, limit in self._bounds)
+        self._wanted = np.array([limit.for_samples for _, _, limit in self._bounds], dtype=np.int64)
+        self._streak = np.zeros(len(self._bounds), dtype=np.int64)
+        self._since: dict[int, datetime] = {}
+        self._trends = [
+            (entry, deque[Sample](maxlen=entry[2].for_samples + 1))
+            for entry in declared
+            if _is_growth(entry[2])
+        ]
 
     def observe(self, values: Floats, at: datetime) -> tuple[Opening, ...]:
         """Take a tick in; give an opening for every limit that holds now.
 
         A gap is no sample: it neither counts towards a limit nor clears it.
         """
-        openings = []
-        for place, key, limit in self._limits:
-            samples = self._samples[place, limit]
+        return (*self._passed(values, at), *self._growing(values, at))
+
+    def _passed(self, values: Floats, at: datetime) -> Iterator[Opening]:
+        readings = values[self._places]
+        with np.errstate(invalid="ignore"):
+            passed = (readings > self._above) | (readings < self._below)
+        known = np.isfinite(readings)
+        self._streak[known & ~passed] = 0
+        self._streak[known & passed] += 1
+        for n in (known & passed & (self._streak == 1)).nonzero()[0].tolist():
+            self._since[n] = at
+        for n in (known & (self._streak >= self._wanted)).nonzero()[0].tolist():
+            _, key, limit = self._bounds[n]
+            if key.signal == UP:
+                reason = _down(key, int(self._streak[n]), at)
+            else:
+                reason = _over(key, limit, float(readings[n]), at)
+            yield self._opening(key, reason, self._since[n], at)
+
+    def _growing(self, values: Floats, at: datetime) -> Iterator[Opening]:
+        for (place, key, limit), samples in self._trends:
             value = float(values[place])
             if not math.isfinite(value):
                 continue
             samples.append((at, value))
-            if _exceeded(samples, limit):
-                openings.append(self._opening(key, limit, samples, at))
-        return tuple(openings)
+            if len(samples) == samples.maxlen:
+                growth = growth_per_minute(samples)
+                if growth > (limit.growth_per_minute_above or 0.0):
+                    reason = _grows(key, limit, growth, value, at)
+                    yield self._opening(key, reason, samples[0][0], at)
 
     def _opening(
-        self, key: SignalKey, limit: Limit, samples: deque[Sample], at: datetime
+        self, key: SignalKey, reason: Reason, started_at: datetime, at: datetime
     ) -> Opening:
-        down = key.signal == UP
-        reason = _down(key, samples, at) if down else _over(key, limit, samples, at)
         return Opening(
-            cause="down" if down else "limit",
+            cause="down" if key.signal == UP else "limit",
             group=self._catalogue.group_of(key.service),
             services=(key.service,),
             regions=(key.region,),
@@ -68,9 +101,14 @@ class Watch:
             severity="critical",
             reason=reason.text,
             reasons=(reason,),
-            started_at=samples[0][0],
+            started_at=started_at,
             at=at,
         )
+
+
+def _column(bounds: Iterable[float | None]) -> Floats:
+    """One bound for each entry; NaN where there is none, which no reading passes."""
+    return np.array([math.nan if bound is None else bound for bound in bounds], dtype=np.float64)
 
 
 def _limits(catalogue: Catalogue, key: SignalKey, down_after: int) -> list[Limit]:
@@ -81,18 +119,6 @@ def _limits(catalogue: Catalogue, key: SignalKey, down_after: int) -> list[Limit
 
 def _is_growth(limit: Limit) -> bool:
     return limit.growth_per_minute_above is not None
-
-
-def _exceeded(samples: deque[Sample], limit: Limit) -> bool:
-    if len(samples) < (samples.maxlen or 0):
-        return False
-    if limit.growth_per_minute_above is not None:
-        return growth_per_minute(samples) > limit.growth_per_minute_above
-    above, below = limit.above, limit.below
-    return all(
-        (above is not None and value > above) or (below is not None and value < below)
-        for _, value in samples
-    )
 
 
 def growth_per_minute(samples: Sequence[Sample] | deque[Sample]) -> float:
@@ -110,31 +136,40 @@ def growth_per_minute(samples: Sequence[Sample] | deque[Sample]) -> float:
     return slopes[(len(slopes) - 1) // 2] if slopes else 0.0
 
 
-def _down(key: SignalKey, samples: deque[Sample], at: datetime) -> Reason:
+def _down(key: SignalKey, scrapes: int, at: datetime) -> Reason:
     return Reason(
         rule="target_down",
         ok=False,
-        text=f"{key.service} in {key.region} has not answered {len(samples)} scrapes in a row",
+        text=f"{key.service} in {key.region} has not answered {scrapes} scrapes in a row",
         reading="up 0",
-        threshold=f"up below 1 for {len(samples)} samples",
+        threshold=f"up below 1 for {scrapes} samples",
         source="scrape",
         at=format_at(at),
     )
 
 
-def _over(key: SignalKey, limit: Limit, samples: deque[Sample], at: datetime) -> Reason:
-    value = figure(samples[-1][1])
-    if limit.growth_per_minute_above is not None:
-        growth = figure(growth_per_minute(samples))
-        text = f"{key} grows by {growth} a minute over {limit.for_samples} samples, now {value}"
-        bound = f"above {figure(limit.growth_per_minute_above)} a minute"
-        reading = f"{growth} a minute"
-    elif limit.above is not None:
+def _over(key: SignalKey, limit: Limit, value: float, at: datetime) -> Reason:
+    if limit.above is not None:
         bound = f"above {figure(limit.above)}"
-        text, reading = f"{key} at {value}, {bound} for {limit.for_samples} samples", value
     else:
         bound = f"below {figure(limit.below or 0.0)}"
-        text, reading = f"{key} at {value}, {bound} for {limit.for_samples} samples", value
+    text = f"{key} at {figure(value)}, {bound} for {limit.for_samples} samples"
+    return _declared(key, limit, text, reading=figure(value), bound=bound, at=at)
+
+
+def _grows(key: SignalKey, limit: Limit, growth: float, value: float, at: datetime) -> Reason:
+    bound = f"above {figure(limit.growth_per_minute_above or 0.0)} a minute"
+    text = (
+        f"{key} grows by {figure(growth)} a minute over {limit.for_samples} samples, "
+        f"now {figure(value)}"
+    )
+    reading = f"{figure(growth)} a minute"
+    return _declared(key, limit, text, reading=reading, bound=bound, at=at)
+
+
+def _declared(
+    key: SignalKey, limit: Limit, text: str, *, reading: str, bound: str, at: datetime
+) -> Reason:
     return Reason(
         rule="declared_limit",
         ok=False,
