@@ -33,7 +33,7 @@ class Watch:
     def __init__(
         self, catalogue: Catalogue, keys: Sequence[SignalKey], *, down_after: int = 2
     ) -> None:
-        self._catalogue = catalogue
+        self._groups = {name: group for group in catalogue.groups() for name in group}
         declared: list[_Entry] = [
             (place, key, limit)
             for place, key in enumerate(keys)
@@ -93,7 +93,7 @@ class Watch:
     ) -> Opening:
         return Opening(
             cause="down" if key.signal == UP else "limit",
-            group=self._catalogue.group_of(key.service),
+            group=self._groups[key.service],
             services=(key.service,),
             regions=(key.region,),
             keys=(key,),

@@ -6,7 +6,8 @@ the trouble.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,9 @@ from holdfast.kernel.catalogue import UP, Catalogue, SignalKey
 from holdfast.kernel.clock import format_at
 
 _OUT_OF, _LAST = 2, 3
+# The hardest fact names the incident.
+_CAUSES = ("down", "composite", "limit")
+_REASONS_TOLD = 3
 _DOWN_IS_BAD = frozenset({"traffic", UP})
 
 
@@ -40,6 +44,52 @@ def baselines(
                 "samples": base.samples,
             }
     return found
+
+
+def merged_by_group(openings: Iterable[Opening]) -> list[Opening]:
+    """Make one opening of all that a tick says about the same services: one fault, one incident.
+
+    When a region goes, every target in it says so.
+    """
+    groups: dict[tuple[str, ...], list[Opening]] = {}
+    for opening in openings:
+        groups.setdefault(opening.group, []).append(opening)
+    return [_merged(found) for found in groups.values()]
+
+
+def _merged(openings: Sequence[Opening]) -> Opening:
+    first = min(openings, key=lambda o: (_CAUSES.index(o.cause), o.started_at))
+    if len(openings) == 1:
+        return first
+    ordered = [first, *(o for o in openings if o is not first)]
+    more = len(ordered) - _REASONS_TOLD
+    told = [o.reason for o in ordered[:_REASONS_TOLD]]
+    return replace(
+        first,
+        services=tuple(dict.fromkeys(name for o in ordered for name in o.services)),
+        regions=tuple(sorted({region for o in ordered for region in o.regions})),
+        keys=tuple(dict.fromkeys(key for o in ordered for key in o.keys)),
+        anomalies=tuple({a.key: a for o in ordered for a in o.anomalies}.values()),
+        severity="critical" if any(o.severity == "critical" for o in ordered) else "warning",
+        reason="; ".join([*told, *([f"and {more} more like it"] if more > 0 else [])]),
+        reasons=tuple(reason for o in ordered for reason in o.reasons),
+        started_at=min(o.started_at for o in ordered),
+    )
+
+
+def is_known(opening: Opening, live: Iterable[State]) -> bool:
+    """Say whether the live incidents have been told all of this: it is given on every tick."""
+    for state in live:
+        known = [state.signals.get(str(key)) for key in opening.keys]
+        if all(_says_as_much(signal, opening) for signal in known):
+            return True
+    return False
+
+
+def _says_as_much(signal: Mapping[str, Any] | None, opening: Opening) -> bool:
+    if signal is None or signal["state"] != "bad":
+        return False
+    return signal["severity"] == "critical" or opening.severity != "critical"
 
 
 def opening_facts(

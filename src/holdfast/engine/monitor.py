@@ -21,7 +21,7 @@ from holdfast.detection import (
     bare_rule,
     list_anomalies,
 )
-from holdfast.engine.intake import opening_facts, returns
+from holdfast.engine.intake import is_known, merged_by_group, opening_facts, returns
 from holdfast.engine.ports import Floats, Readings, Watcher
 from holdfast.engine.runner import Engine
 from holdfast.kernel.catalogue import Catalogue, SignalKey
@@ -128,8 +128,11 @@ class Monitor:
         return seen
 
     def _tell(self, openings: tuple[Opening, ...], at: datetime) -> None:
-        for opening in openings:
+        live = self.engine.live()
+        for opening in merged_by_group(openings):
+            if is_known(opening, live):
+                continue
             facts = opening_facts(opening, self.catalogue, self.history, self.changes())
             self.engine.opening(facts)
-        for state in self.engine.live():
+        for state in live:
             self.engine.seen(state.incident_id, returns(state, self.history, at), {})

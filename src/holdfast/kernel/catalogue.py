@@ -116,7 +116,18 @@ class Catalogue:
 
     def groups(self) -> tuple[tuple[str, ...], ...]:
         """Split the catalogue into its connected groups."""
-        return tuple(sorted({self.group_of(name) for name in self.services}))
+        near: dict[str, list[str]] = {name: [] for name in self.services}
+        for name in self.services:
+            for other in self._direct_dependencies(name):
+                near[name].append(other)
+                near[other].append(name)
+        groups, placed = [], set[str]()
+        for name in self.services:
+            if name not in placed:
+                group = {name, *_walk(name, near.__getitem__)}
+                placed |= group
+                groups.append(tuple(sorted(group)))
+        return tuple(sorted(groups))
 
     def _direct_dependencies(self, name: str) -> tuple[str, ...]:
         return tuple(n for n in self.services[name].depends_on if n in self.services)
