@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.incident import Kind, Phase, Record, State, StepStatus, evolve, fold
-from holdfast.incident.fold import is_live
 from holdfast.kernel import IllegalTransitionError
 from tests.scene import START, Scene, finished, intended, opened, proposed, up_to_plan
 from tests.scenes import SCENES, bad_deploy, every_kind, merged, no_runbook, rough_ride
@@ -77,7 +76,6 @@ def test_a_bad_deploy_ends_closed_with_its_step_verified() -> None:
     assert state.steps[0].idempotency_key == "INC-1/S1/1"
     assert state.resolved_at is not None
     assert state.ended
-    assert not is_live(state)
     assert state.label is not None
     assert state.label["label"] == "true_alarm"
 
@@ -169,7 +167,7 @@ def test_a_reopened_incident_is_live_again_and_not_resolved() -> None:
 
     assert state.phase is Phase.REOPENED
     assert state.resolved_at is None
-    assert is_live(state)
+    assert not state.ended
 
 
 def test_a_merged_incident_names_the_one_that_goes_on() -> None:

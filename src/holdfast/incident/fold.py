@@ -367,8 +367,3 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.REOPENED: _reopened,
     Kind.CLOSED: _closed,
 }
-
-
-def is_live(state: State) -> bool:
-    """Say whether new signals may still attach to this incident."""
-    return not state.ended or state.phase is Phase.REOPENED

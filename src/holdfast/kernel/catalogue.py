@@ -109,11 +109,6 @@ class Catalogue:
         """List what depends on `name`, nearest first, each once."""
         return _walk(name, self._direct_dependents)
 
-    def group_of(self, name: str) -> tuple[str, ...]:
-        """List the services that `name` is connected with in any direction, itself included."""
-        near = _walk(name, lambda n: (*self._direct_dependencies(n), *self._direct_dependents(n)))
-        return tuple(sorted({name, *near}))
-
     def groups(self) -> tuple[tuple[str, ...], ...]:
         """Split the catalogue into its connected groups."""
         near: dict[str, list[str]] = {name: [] for name in self.services}

@@ -50,10 +50,6 @@ class Fresh:
     mixed: int = 0
 
     @property
-    def good_count(self) -> int:
-        return sum(reading.value is not None for reading in self.readings)
-
-    @property
     def newest(self) -> Reading | None:
         return self.readings[-1] if self.readings else None
 
