@@ -1,3 +1,4 @@
+from datetime import timedelta
 from itertools import islice
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from holdfast.detection import CompositeSettings, Opening
 from holdfast.kernel.catalogue import SignalKey
 from holdfast.kernel.errors import BadInputError
-from tests.detection.small_platform import REGIONS, Fault, platform_ticks
+from tests.detection.small_platform import REGIONS, START, Fault, platform_ticks
 
 ONSET = 90
 
@@ -154,6 +155,30 @@ def test_errors_that_leave_a_constant_level_and_stay_open_although_they_fill_the
         assert opening.services[0] == "shop"
     ticks = list(platform_ticks(1, ONSET + 30, failing(*REGIONS)))[ONSET + 3 :]
     assert sum(bool(tick.openings) for tick in ticks) > len(ticks) / 2
+
+
+NORTH = (0.381, 0.32, 0.15, 0.312, 0.36, 0.45, 0.29, 0.33, 0.21, 0.35)
+SOUTH = (0.208, 0.364, 0.273, 0.18, 0.316, 0.25, 0.458, 0.29, 0.3, 0.5)
+
+
+def recorded(n: int, readings: dict[SignalKey, float]) -> None:
+    """A third of the requests fails 31 samples after the start, as it was seen on a platform."""
+    one, other = (SignalKey("shop", region, "errors") for region in REGIONS)
+    readings[one] = 0.0
+    readings[other] = 0.056 if n == 10 else 0.0
+    if 31 <= n < 31 + len(NORTH):
+        readings[one], readings[other] = NORTH[n - 31], SOUTH[n - 31]
+
+
+def test_a_fault_is_not_missed_because_its_first_tick_widened_the_range() -> None:
+    opened = [t for t in platform_ticks(3, 31 + len(NORTH), recorded) if t.openings]
+    assert opened[0].n <= 33
+
+
+def test_a_trouble_began_when_its_series_first_went_off_however_late_it_opens() -> None:
+    # The range that counts as normal is taken from before that moment.
+    openings = [o for t in platform_ticks(3, 31 + len(NORTH), recorded) for o in t.openings]
+    assert {o.started_at for o in openings} == {START + timedelta(seconds=31)}
 
 
 def test_the_end_of_a_fault_does_not_open_again() -> None:

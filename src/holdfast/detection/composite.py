@@ -75,7 +75,9 @@ class _OldLevel:
 
     baseline: Baseline
     first_off: float
-    ticks_left: int
+    off_since: datetime
+    last_off: int = 0
+    ticks_left: int = 0
 
     @property
     def far_off(self) -> float:
@@ -111,20 +113,22 @@ class Composite:
         self._loads: deque[Floats] = deque(maxlen=self._settings.ticks)
         self._habits = Habits(ticks=self._settings.ticks, window=self._detector.window)
         self._old_levels: dict[SignalKey, _OldLevel] = {}
+        self._tick = 0
 
     def observe(
         self, scores: Scores, anomalies: Iterable[Anomaly], at: datetime
     ) -> tuple[Opening, ...]:
         """Take a tick in; give an opening for every group in which the rule holds now."""
         golden = [a for a in anomalies if a.key.signal in GOLDEN_SIGNALS]
-        bad = {a.key: a for a in (*self._still_off(scores, at), *golden) if _is_bad(a)}
+        self._tick += 1
+        bad = _worst_of_each(a for a in (*self._still_off(scores, at), *golden) if _is_bad(a))
         self._habits.observe(bad)
         symptoms = {
             key: a
             for key, a in bad.items()
             if not self._is_way_back(a) and not self._habits.knows(a)
         }
-        self._remember(golden)
+        self._remember(golden, symptoms, at)
         self._anomalies.append(symptoms)
         self._loads.append(self._load(scores))
         openings = (self._judge(group, found, at) for group, found in self._evidence().items())
@@ -135,8 +139,10 @@ class Composite:
         known = self._old_levels.get(anomaly.key)
         return known is not None and is_return(anomaly, known.baseline)
 
-    def _remember(self, golden: Iterable[Anomaly]) -> None:
-        """Keep the level that a series had before it first went off, for a while."""
+    def _remember(self, golden: Iterable[Anomaly], off: Iterable[SignalKey], at: datetime) -> None:
+        """Keep the level that a series had before it first went off, for a while, and since when
+        it has been off without a longer break.
+        """
         memory = MEMORY_WINDOWS * self._detector.window
         levels = {
             key: replace(old, ticks_left=old.ticks_left - 1)
@@ -144,8 +150,14 @@ class Composite:
             if old.ticks_left > 1
         }
         for anomaly in golden:
-            known = levels.get(anomaly.key) or _old_level(anomaly)
+            known = levels.get(anomaly.key) or _old_level(anomaly, at)
             levels[anomaly.key] = replace(known, ticks_left=memory)
+        for key in off:
+            old = levels.get(key)
+            if old is not None:
+                is_new = self._tick - old.last_off > self._settings.ticks
+                since = at if is_new else old.off_since
+                levels[key] = replace(old, last_off=self._tick, off_since=since)
         self._old_levels = levels
 
     def _still_off(self, scores: Scores, at: datetime) -> Iterable[Anomaly]:
@@ -241,9 +253,17 @@ class Composite:
             severity="critical" if critical >= self._settings.critical else "warning",
             reason=reason.text,
             reasons=(reason, *(_reason(anomaly) for anomaly in latest)),
-            started_at=min(e.anomalies[0].at for e in found),
+            started_at=min(self._off_since(e) for e in found),
             at=at,
         )
+
+    def _off_since(self, evidence: Evidence) -> datetime:
+        """The first tick of the trouble, which may be longer ago than the evidence reaches: the
+        range that was normal is taken from before it.
+        """
+        first = evidence.anomalies[0].at
+        known = self._old_levels.get(evidence.key)
+        return min(first, known.off_since) if known is not None else first
 
     def _summary(
         self, services: Sequence[str], found: Sequence[Evidence], critical: int, at: datetime
@@ -317,7 +337,19 @@ def _score_above(level: Baseline, value: float, detector: DetectorSettings) -> f
     return detector.critical_sigma + 1 + above / (above + max(abs(level.expected), 1.0))
 
 
-def _old_level(anomaly: Anomaly) -> _OldLevel:
+def _worst_of_each(anomalies: Iterable[Anomaly]) -> dict[SignalKey, Anomaly]:
+    """Keep the one with the highest score of each series: its own window may hide a fault that
+    its old level shows.
+    """
+    worst: dict[SignalKey, Anomaly] = {}
+    for anomaly in anomalies:
+        known = worst.get(anomaly.key)
+        if known is None or anomaly.score > known.score:
+            worst[anomaly.key] = anomaly
+    return worst
+
+
+def _old_level(anomaly: Anomaly, at: datetime) -> _OldLevel:
     baseline = Baseline(
         expected=anomaly.expected,
         median=anomaly.expected,
@@ -325,7 +357,7 @@ def _old_level(anomaly: Anomaly) -> _OldLevel:
         high=anomaly.high,
         samples=0,
     )
-    return _OldLevel(baseline=baseline, first_off=anomaly.value, ticks_left=0)
+    return _OldLevel(baseline=baseline, first_off=anomaly.value, off_since=at)
 
 
 def _reason(anomaly: Anomaly) -> Reason:
