@@ -12,6 +12,7 @@ from holdfast.diagnosis.symptom import (
     Symptom,
     SymptomReading,
     SymptomStatus,
+    is_out,
     read_symptom,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "SymptomStatus",
     "classify",
     "gather",
+    "is_out",
     "rank",
     "read_symptom",
     "unhealthy",

@@ -100,7 +100,7 @@ def _judge(
 ) -> dict[str, Any]:
     most, last = _PRESENT_OF_LAST
     window = [
-        _is_out(reading.signal, value, signal)
+        is_out(reading.signal, value, signal)
         for at, value in reading.samples
         if at > now - timedelta(seconds=window_s)
     ]
@@ -126,7 +126,7 @@ def _is_calm(window: Sequence[bool | None]) -> bool:
     return None not in window and not window[-1] and window.count(True) <= allowed
 
 
-def _is_out(name: str, value: float, signal: Mapping[str, Any]) -> bool | None:
+def is_out(name: str, value: float, signal: Mapping[str, Any]) -> bool | None:
     """Say whether a sample is out of its normal range; None where it can't be told."""
     if math.isnan(value):
         return None

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.detection import Anomaly, Opening, baseline_at
+from holdfast.diagnosis import is_out
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.ports import Readings
 from holdfast.incident import State
@@ -22,7 +23,6 @@ _OUT_OF, _LAST = 2, 3
 # The hardest fact names the incident.
 _CAUSES = ("down", "composite", "limit")
 _REASONS_TOLD = 3
-_DOWN_IS_BAD = frozenset({"traffic", UP})
 
 
 def baselines(
@@ -167,21 +167,12 @@ def returns(state: State, readings: Readings, at: datetime) -> tuple[dict[str, A
     for known in state.signals.values():
         key = SignalKey(known["service"], known["region"], known["signal"])
         values = [value for _, value in readings.recent(key, _LAST)]
-        out = [_is_out(value, known) for value in values]
+        out = [is_out(known["signal"], value, known) for value in values]
         if known["state"] == "bad" and len(out) == _LAST and all(v is False for v in out):
             changed.append(_changed(known, "returned", values[-1], at))
         elif known["state"] == "returned" and out.count(True) >= _OUT_OF:
             changed.append(_changed(known, "bad", values[-1], at))
     return tuple(changed)
-
-
-def _is_out(value: float, known: Mapping[str, Any]) -> bool | None:
-    if math.isnan(value):
-        return None
-    bound = known["low"] if known["signal"] in _DOWN_IS_BAD else known["high"]
-    if bound is None:
-        return None
-    return value < float(bound) if known["signal"] in _DOWN_IS_BAD else value > float(bound)
 
 
 def _changed(known: Mapping[str, Any], state: str, value: float, at: datetime) -> dict[str, Any]:
