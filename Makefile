@@ -4,11 +4,11 @@
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help setup setup-demo demo test lint types docs bench lock clean
+.PHONY: help setup setup-demo demo test crash mutants lint types docs bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make .venv with everything that developing needs
 	@./scripts/bootstrap.sh --group dev
@@ -21,6 +21,12 @@ demo: setup-demo ## Watch a real platform break and recover (ARGS="--help" for m
 
 test: setup ## Run all tests (WORKERS=2, ARGS="tests/kernel -x")
 	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
+
+crash: setup ## Run the whole crash matrix; hours, goes on after a stop (ARGS="--only kill --scale 0.1")
+	@$(BIN)/python -m tests.crash.run $(ARGS)
+
+mutants: setup ## Put known faults into the source and see the crash matrix catch each (ARGS="NAME")
+	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 lint: setup ## Check style, format, the rooms' imports and types
 	@$(BIN)/ruff check
@@ -41,5 +47,5 @@ lock: setup ## Remake requirements/*.lock (UPGRADE=1 takes newer versions)
 	@UPGRADE=$(UPGRADE) ./scripts/lock.sh
 
 clean: ## Remove everything that make made
-	@rm -rf .venv .boot build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .boot .crash build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,9 +5,11 @@ drawn from the code can't disagree with it; `tests/test_docs.py` runs the check.
 """
 
 import argparse
+import ast
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from holdfast.cli.main import APP
 from holdfast.incident.lifecycle import phase_diagram, step_diagram
 
 DOCS = Path(__file__).parents[1] / "docs"
+TESTS = Path(__file__).parents[1] / "tests"
+_PROMISE = "promise-"
 _PART = re.compile(
     r"(?P<open><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<close><!-- end: (?P=name) -->)",
     re.DOTALL,
@@ -42,6 +46,35 @@ def _group(group: Any, context: typer.Context) -> Iterator[str]:  # noqa: ANN401
             yield f"## {inner.command_path}\n\n```text\n{command.get_help(inner)}\n```\n"
 
 
+@cache
+def proofs() -> dict[str, list[str]]:
+    """Find the tests marked `@pytest.mark.promise("L1", ...)`: promise -> `path::test`, sorted."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                for promise in _promises(node):
+                    name = f"{path.relative_to(TESTS.parent)}::{node.name}"
+                    found.setdefault(promise, []).append(name)
+    return found
+
+
+def _promises(node: ast.FunctionDef) -> Iterator[str]:
+    for mark in node.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.promise":
+            yield from (ast.literal_eval(argument) for argument in mark.args)
+
+
+def _proofs_of(promise: str) -> str:
+    """List a promise's tests. Raises ValueError when it has none."""
+    names = proofs().get(promise)
+    if not names:
+        raise ValueError(
+            f"promise {promise} has no test; mark one with @pytest.mark.promise({promise!r})"
+        )
+    return "".join(f"- `{name}`\n" for name in names)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "phases": lambda: _mermaid(phase_diagram()),
     "steps": lambda: _mermaid(step_diagram()),
@@ -51,7 +84,13 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 def remake(text: str) -> str:
     """Return a page with each generated part made anew. Raises KeyError for an unknown one."""
-    return _PART.sub(lambda found: found["open"] + PARTS[found["name"]]() + found["close"], text)
+    return _PART.sub(lambda found: found["open"] + _part(found["name"]) + found["close"], text)
+
+
+def _part(name: str) -> str:
+    if name.startswith(_PROMISE):
+        return _proofs_of(name.removeprefix(_PROMISE))
+    return PARTS[name]()
 
 
 def pages() -> dict[Path, str]:

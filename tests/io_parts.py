@@ -42,13 +42,15 @@ def request(
     pre_image: Mapping[str, Any] | None = None,
     timeout_s: float = 20.0,
     key: str = "i/s/1",
+    fence: int = 1,
+    params: Mapping[str, Any] | None = None,
 ) -> ActionRequest:
     return ActionRequest(
         action=action,
         target=target,
-        params={},
+        params=params or {},
         idempotency_key=key,
-        fence=1,
+        fence=fence,
         timeout_s=timeout_s,
         pre_image=pre_image or {},
     )

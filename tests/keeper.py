@@ -3,7 +3,8 @@
 Run as a program of its own: `keeper.py [--user NAME] [--signal NAME] [--remove DIR] -- ARGV`. It
 holds the read end of a pipe on stdin; the pipe closes when the asking process ends, however it
 ends. Then the server is told to stop, and killed if it doesn't. On Linux the server also dies
-with its keeper, so that nothing is left whichever of them is killed.
+with its keeper, so that nothing is left whichever of them is killed. With `--again`, a server
+that ended before is started anew for each byte on stdin.
 """
 
 import argparse
@@ -49,6 +50,8 @@ def main() -> int:
     )
     threading.Thread(target=_stop_at_end_of_stdin, args=(server, stop_with), daemon=True).start()
     code = server.wait()
+    if options.again and os.read(0, 1):
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same keeper, without its thread
     if options.remove:
         shutil.rmtree(options.remove, ignore_errors=True)
     return code
@@ -79,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--user")
     parser.add_argument("--signal", default="SIGTERM")
     parser.add_argument("--remove")
+    parser.add_argument("--again", action="store_true", help="start anew for a byte on stdin")
     parser.add_argument("--exec", action="store_true", help="become ARGV, dying with the parent")
     parser.add_argument("argv", nargs=argparse.REMAINDER)
     return parser.parse_args()

@@ -9,6 +9,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ PROGRAM = Path(__file__).with_name("supervised_program.sh")
 TEMPLATE = "hf_template"
 READER = "hf_reader"
 START_S = 30.0
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
 
 # Whatever is put into it is a constant above.
 SCHEMA = f"""
@@ -65,7 +68,30 @@ class Postgres:
 
     dsn: str
     keeper: "subprocess.Popen[bytes] | None" = None
+    directory: Path | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def crash(self) -> None:
+        """Stop the server hard, as `pg_ctl stop -m immediate` does; `start` has it recover."""
+        postmaster = self._postmaster()
+        os.kill(postmaster, signal.SIGQUIT)
+        give_up = time.monotonic() + START_S
+        while _is_there(postmaster):
+            assert time.monotonic() < give_up, "the server did not stop"
+            time.sleep(0.005)
+
+    def start(self) -> None:
+        """Start a server again that `crash` stopped, and wait until it answers."""
+        assert self.keeper
+        assert self.keeper.stdin
+        assert self.directory
+        self.keeper.stdin.write(b"s")
+        self.keeper.stdin.flush()
+        until(lambda: _answers(self), self.keeper, self.directory)
+
+    def _postmaster(self) -> int:
+        assert self.directory, "only a server of its own can be stopped"
+        return int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
 
     def named(self, name: str, **more: str) -> str:
         from psycopg.conninfo import make_conninfo
@@ -87,6 +113,19 @@ class Postgres:
             yield Database(dsn=self.named(name), reader_dsn=self.named(name, user=self.reader))
         finally:
             self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @contextmanager
+    def ledger_url(self) -> Iterator[str]:
+        """Give HOLDFAST_DATABASE_URL of an empty schema: far quicker than a database of its own."""
+        from urllib.parse import quote
+
+        name = f"hf_{os.getpid()}_{next(self._numbers)}"
+        self.execute(f"CREATE SCHEMA {name}")
+        host, options = quote(str(self.directory), safe=""), quote(f"-c search_path={name}")
+        try:
+            yield f"postgresql://postgres@/postgres?host={host}&options={options}"
+        finally:
+            self.execute(f"DROP SCHEMA {name} CASCADE")
 
     @property
     def template(self) -> str:
@@ -113,12 +152,19 @@ class Postgres:
 
 
 def keep(
-    argv: list[str], directory: Path, *, user: str | None = None, stop: str = "SIGTERM"
+    argv: list[str],
+    directory: Path,
+    *,
+    user: str | None = None,
+    stop: str = "SIGTERM",
+    again: bool = False,
 ) -> "subprocess.Popen[bytes]":
     """Start a server under a keeper, which removes `directory` at the end."""
     keeper = [sys.executable, str(KEEPER), "--signal", stop, "--remove", str(directory)]
     if user:
         keeper += ["--user", user]
+    if again:
+        keeper += ["--again"]
     with (directory / "server.log").open("wb") as log:
         return subprocess.Popen(
             [*keeper, "--", *argv], stdin=subprocess.PIPE, stdout=log, stderr=log
@@ -171,9 +217,20 @@ def database(postgres: Postgres) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def durable_postgres() -> Iterator[Postgres]:
+    """Give a server that syncs: a ledger refuses any other."""
+    with started_postgres(durable=True) as server:
+        server.prepare()
+        yield server
+
+
 @contextmanager
-def started_postgres(*settings: str) -> Iterator[Postgres]:
-    """Start a server of its own, for the tests or for one test that stops or starves it."""
+def started_postgres(*settings: str, durable: bool = False) -> Iterator[Postgres]:
+    """Start a server of its own, for the tests or for one test that stops or starves it.
+
+    A durable one syncs as a real one does, and what was committed survives `crash` and `start`.
+    """
     user = "nobody" if os.geteuid() == 0 else None
     directory = short_directory("pg", user)
     binaries = _postgres_binaries(directory, user)
@@ -185,19 +242,28 @@ def started_postgres(*settings: str) -> Iterator[Postgres]:
     made = subprocess.run(initdb, check=False, capture_output=True, user=user, cwd=directory)
     assert made.returncode == 0, f"initdb failed: {made.stderr.decode(errors='replace')}"
     options = [
-        "listen_addresses=", f"unix_socket_directories={directory}", "fsync=off",
-        "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", *settings,
+        "listen_addresses=", f"unix_socket_directories={directory}", "shared_buffers=16MB",
+        *(DURABLE if durable else FAST), *settings,
     ]  # fmt: skip
     argv = [str(binaries / "postgres"), "-D", str(data)]
     for option in options:
         argv += ["-c", option]
-    keeper = keep(argv, directory, user=user, stop="SIGQUIT")
-    server = Postgres(dsn=f"host={directory} user=postgres dbname=postgres", keeper=keeper)
+    keeper = keep(argv, directory, user=user, stop="SIGQUIT", again=durable)
+    dsn = f"host={directory} user=postgres dbname=postgres"
+    server = Postgres(dsn=dsn, keeper=keeper, directory=directory)
     try:
         until(lambda: _answers(server), keeper, directory)
         yield server
     finally:
         end(keeper)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _answers(server: Postgres) -> bool:
@@ -297,8 +363,8 @@ class Orchestrator:
 
 
 @contextmanager
-def started_supervisord(*processes: str) -> Iterator[Orchestrator]:
-    """Start supervisord with these programs, all of them stopped."""
+def started_supervisord(*processes: str, more: str = "") -> Iterator[Orchestrator]:
+    """Start supervisord with these programs, all of them stopped; `more` is added to its file."""
     directory = short_directory("sv")
     sections = [
         SUPERVISORD.format(directory=directory) + ("user=root\n" if os.geteuid() == 0 else "")
@@ -310,7 +376,7 @@ def started_supervisord(*processes: str) -> Iterator[Orchestrator]:
             f"[program:{process}]\ncommand={command}\nautostart=false\nautorestart=false\n"
             "startsecs=1\nstartretries=0\nstopwaitsecs=30\n"
         )
-    (directory / "conf").write_text("\n".join(sections))
+    (directory / "conf").write_text("\n".join([*sections, more]))
     argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(directory / "conf")]
     keeper = keep(argv, directory)
     try:
@@ -318,7 +384,8 @@ def started_supervisord(*processes: str) -> Iterator[Orchestrator]:
         yield Orchestrator(socket=directory / "s", directory=directory, keeper=keeper)
     finally:
         for process in processes:
-            (directory / process).write_text("")
+            if directory.exists():  # gone with a supervisord that was killed
+                (directory / process).write_text("")
         end(keeper)
 
 

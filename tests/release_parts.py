@@ -9,11 +9,12 @@ from tests.io_parts import catalogue, request
 
 
 class Moves:
-    """Counts how often the link was replaced, by the kernel's own word."""
+    """Counts how often the link (or file) was replaced, by the kernel's own word."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "current") -> None:
         import inotify_simple
 
+        self._name = name
         self._inotify = inotify_simple.INotify()
         flags = inotify_simple.flags
         self._moved_to = int(flags.MOVED_TO)
@@ -22,7 +23,7 @@ class Moves:
 
     def count(self) -> int:
         return sum(
-            bool(event.mask & self._moved_to) and event.name == "current"
+            bool(event.mask & self._moved_to) and event.name == self._name
             for event in self._inotify.read(timeout=0)
         )
 

@@ -94,11 +94,15 @@ class Installed:
 
     @contextlib.contextmanager
     def serving(
-        self, *, before: Callable[[], None] | None = None, **environment: str
+        self,
+        *,
+        before: Callable[[], None] | None = None,
+        command: str = "serve",
+        **environment: str,
     ) -> Iterator["Serving"]:
-        """Run `serve` for as long as the block lasts."""
+        """Run `serve` (or `worker`) for as long as the block lasts."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "holdfast", "serve", "--json"],
+            [sys.executable, "-m", "holdfast", command, "--json"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -21,9 +21,13 @@ FIELD_TERMS = (
 SYSTEM_KINDS = (
     system.FROZEN,
     system.THAWED,
+    system.MODE_SET,
+    system.MODE_CLEARED,
+    system.OVERRIDE_GRANTED,
     system.TOKEN_CREATED,
     system.TOKEN_REVOKED,
     system.REFUSED,
+    system.AUDIT_READ,
 )
 
 
@@ -69,6 +73,16 @@ def test_the_check_finds_a_page_that_differs_and_names_it(
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "intended --> in_doubt" in text
+
+
+def test_every_promise_has_a_test_and_every_proof_its_promise() -> None:
+    page = (DOCS / "reference" / "promises.md").read_text(encoding="utf-8")
+    promised = re.findall(r"^### (L\d+) ", page, re.MULTILINE)
+    listed = re.findall(r"<!-- generated: promise-(L\d+) -->", page)
+
+    assert listed == promised
+    assert len(promised) == len(set(promised))
+    assert set(script().proofs()) == set(promised)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

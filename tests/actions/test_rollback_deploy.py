@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.actions import RollbackDeploy, action_named, build_actions
-from holdfast.kernel.errors import BadInputError, NotFoundError
+from holdfast.actions import RollbackDeploy
+from holdfast.kernel.errors import BadInputError
 from holdfast.response.ports import (
     Effect,
     LostReplyError,
@@ -242,12 +242,3 @@ def test_what_cannot_be_rolled_back_is_refused_with_the_way_out(
 ) -> None:
     with pytest.raises(BadInputError, match=says):
         rollback.observe(target, params)
-
-
-def test_an_unknown_action_lists_the_known_ones(directory: Path) -> None:
-    actions = build_actions(described(directory))
-
-    assert list(actions) == ["restart_service", "rollback_deploy"]
-    assert action_named(actions, "rollback_deploy").least_impact == "low"
-    with pytest.raises(NotFoundError, match="known actions: restart_service, rollback_deploy"):
-        action_named(actions, "rollback_deployment")

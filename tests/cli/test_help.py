@@ -15,13 +15,13 @@ from tests.cli.conftest import Holdfast
 from tests.surface import Installed, refused
 
 HEAVY = {
-    "apsw", "cel", "click", "fastapi", "httpx2", "markdown_it", "numpy", "prometheus_client",
+    "apsw", "cel", "click", "cryptography", "fastapi", "httpx2", "markdown_it", "numpy", "prometheus_client",
     "psycopg", "pydantic", "rich", "starlette", "uvicorn", "yaml",
 }  # fmt: skip
 PROMISED = {
-    "init", "serve", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
-    "settle", "hold", "resume", "note", "freeze", "thaw", "check", "runbook", "kv", "token",
-    "postmortem",
+    "init", "serve", "worker", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
+    "settle", "hold", "resume", "note", "freeze", "thaw", "mode", "override", "check", "runbook", "kv", "token",
+    "postmortem", "audit", "heads", "ledger",
 }  # fmt: skip
 ROOT: Any = typer.main.get_command(APP)
 

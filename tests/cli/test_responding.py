@@ -70,6 +70,32 @@ def test_a_freeze_is_shown_where_it_stops_something(there: Holdfast) -> None:
     assert "FROZEN" not in there("incident", "show", "INC-1").out
 
 
+def test_a_mode_that_a_person_set_is_shown_where_it_lowers_something(there: Holdfast) -> None:
+    there("mode", "INC-1", "guided", "--because", "the vendor is on it")
+    shown = there("incident", "show", "INC-1").out
+    there("mode", "INC-1", "configured", "--because", "done")
+
+    assert "  AT MOST    guided, set for incident:INC-1 by " in shown
+    assert "the vendor is on it" in shown
+    assert "AT MOST" not in there("incident", "show", "INC-1").out
+
+
+def test_an_override_is_told_in_the_timeline_of_its_incident(
+    there: Holdfast, outage: Serving
+) -> None:
+    there("hold", "INC-1", "--because", "tests want it held")
+    said = there(
+        "override", "INC-1", "cooldown", "--target", "my-api@eu", "--because", "in a hurry"
+    )
+
+    assert "raises cooldown on my-api@eu once, until " in said.out
+    assert "it is held: run `holdfast resume INC-1`" in said.out
+    told = outage.until(lambda e: "raises cooldown" in str(e.get("text")))
+    assert str(told["text"]).endswith("in a hurry")
+    given = there("override", "INC-1", "cooldown", "--because", "again", "--json").document
+    assert given["override_id"] in outage.until(lambda e: "again" in str(e.get("text")))["text"]
+
+
 def test_the_list_says_at_a_glance_what_needs_somebody(there: Holdfast) -> None:
     table = there("incident", "list").out.splitlines()
 

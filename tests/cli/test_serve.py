@@ -9,7 +9,7 @@ from types import FunctionType
 
 import pytest
 
-from holdfast.ledger import SqliteLedger
+from holdfast.ledger import SqliteLedger, verify
 from tests.cli.conftest import Holdfast
 from tests.surface import METRICS, Installed, installed, refused, target
 
@@ -35,7 +35,7 @@ def test_serve_answers_counts_tells_and_ends_gracefully(site: Installed) -> None
             assert serving.stop() == 0
         assert serving.err == ""
     with closing(SqliteLedger(site.directory / "holdfast.db")) as ledger:
-        assert ledger.verify("_system").ok
+        assert verify(ledger, "_system").ok
 
 
 def test_a_second_serve_on_the_same_directory_is_refused(site: Installed) -> None:
@@ -155,7 +155,7 @@ def test_a_disk_without_room_is_said_stops_serve_and_leaves_nothing_half_written
         assert "Traceback" not in serving.err
         assert any("history.bin can't be written" in str(e.get("text")) for e in serving.events)
     with closing(SqliteLedger(site.directory / "holdfast.db")) as ledger:
-        assert ledger.verify("_system").ok
+        assert verify(ledger, "_system").ok
         assert ledger.incident_ids() == []
 
 

@@ -40,7 +40,7 @@ from holdfast.response.ports import (
     Health,
     Repeatability,
 )
-from holdfast.response.store import Answer, Request
+from holdfast.response.store import Answer, Ledger, Request
 from holdfast.runbooks import parse
 from tests.engine.marks import WriteMark, effects
 
@@ -82,6 +82,13 @@ class LaterClock(SystemClock):
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
+
+
+class PassingClock(LaterClock):
+    """The same, and time has really passed: the monotonic clock is ahead as far."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead.total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +205,7 @@ class Site:
     directory: Path
     action: WriteMark
     clock: Clock
-    ledger: SqliteLedger
+    ledger: Ledger
     seen: Seen
     pages: Pages
     readings: FileReadings
@@ -297,7 +304,7 @@ def facts(service: str, at: datetime) -> OpeningFacts:
     )  # fmt: skip
 
 
-def make_world(kind: Repeatability) -> World:
+def make_world(kind: Repeatability, lease_s: float = 30.0) -> World:
     services = {name: Service(name=name, regions=("east",), on_call="dana") for name in SERVICES}
     return World(
         catalogue=Catalogue(services=services, contacts={"dana": Contact(id="dana", name="Dana")}),
@@ -309,9 +316,23 @@ def make_world(kind: Repeatability) -> World:
         ),
         limits=Limits(),
         timing=Timing(
-            sampling_interval_s=INTERVAL_S, sustain_s=0.5, cooldown_s=0.01, probe_pause_s=0.05
+            sampling_interval_s=INTERVAL_S,
+            sustain_s=0.5,
+            cooldown_s=0.01,
+            probe_pause_s=0.05,
+            lease_s=lease_s,
         ),
     )
+
+
+def open_store(directory: Path, clock: Clock, url: str | None = None) -> Ledger:
+    """Open a store whose leases run by this clock: a PostgreSQL at `url`, else SQLite."""
+    if url is None:
+        return SqliteLedger(directory / "holdfast.db", clock)
+    from holdfast.ledger import PostgresLedger
+
+    ahead = clock.ahead if isinstance(clock, LaterClock) else timedelta()
+    return PostgresLedger(url, ahead_s=ahead.total_seconds())
 
 
 def make_site(
@@ -321,13 +342,20 @@ def make_site(
     clock: Clock | None = None,
     kind: Repeatability = Repeatability.IDEMPOTENT,
     checks: Sequence[Look] = (Look(name="http_health"),),
+    url: str | None = None,
+    ledger: Ledger | None = None,
+    lease_s: float = 30.0,
     **action: Any,  # noqa: ANN401 - any field of WriteMark
 ) -> Site:
-    """Put the parts together, as `app` does with the real ones."""
+    """Put the parts together, as `app` does with the real ones.
+
+    The store is the file `holdfast.db` in the directory, or what `url` (postgresql://...) names,
+    or `ledger` itself.
+    """
     clock = clock or SystemClock()
-    world = make_world(kind)
+    world = make_world(kind, lease_s)
     mark = WriteMark(directory=directory, repeatability=kind, **action)
-    ledger = SqliteLedger(directory / "holdfast.db", clock)
+    ledger = ledger or open_store(directory, clock, url)
     seen, pages = Seen(), Pages()
     readings = FileReadings(directory=directory, clock=clock)
     carrier = Carrier(
@@ -360,4 +388,4 @@ def site(directory: Path, **more: Any) -> Iterator[Site]:  # noqa: ANN401 - what
 def with_world(made: Site, **changes: object) -> None:
     """Change what the engine knows of its installation. Before it starts."""
     carrier = made.engine.carrier
-    made.engine.carrier = replace(carrier, world=replace(carrier.world, **changes))  # type: ignore[arg-type]
+    made.engine.use(replace(carrier, world=replace(carrier.world, **changes)))  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ class WriteMark:
     looking: Callable[[], None] = lambda: None
     probing: Callable[[], None] = lambda: None
     output: str = ""
+    sees: str = ""
     fails: int = 0
 
     def observe(self, target: str, _params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -47,6 +48,7 @@ class WriteMark:
             "reachable": True,
             "reversible": "remove the line",
             "marks": len(effects(self.directory, target)),
+            "sees": self.sees,
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:

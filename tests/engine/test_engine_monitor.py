@@ -115,6 +115,14 @@ def test_a_fault_in_both_regions_opens_one_incident_with_the_range_from_before(
     assert any(tick.bare_rule for tick in watched.seen)
 
 
+def test_who_has_not_the_right_to_open_opens_nothing_and_says_so(watched: Watched) -> None:
+    watched.monitor.may_open = lambda: False
+    watched.feed(*calm(60), *[BROKEN] * 8)
+
+    assert watched.site.ledger.incident_ids() == []
+    assert any("holdfast worker" in text for text in watched.site.seen.troubles)
+
+
 def test_a_target_that_does_not_answer_opens_an_incident(watched: Watched) -> None:
     gone = [float("nan"), 0.0, 0.01, 1.0]
     watched.feed(*calm(60), *[gone] * 3)

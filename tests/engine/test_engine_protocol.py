@@ -9,6 +9,7 @@ from holdfast.engine import hands
 from holdfast.incident import Kind, Phase, StepStatus
 from holdfast.incident.system import FROZEN
 from holdfast.kernel import SYSTEM
+from holdfast.ledger import verify
 from holdfast.response.ports import ActionRequest, CheckContext, Repeatability
 from tests.engine.engine_parts import Look, Site, site, with_world
 from tests.engine.marks import lose
@@ -45,7 +46,7 @@ def test_a_step_is_durably_intended_before_it_has_an_effect_and_verified_after_i
             "resolved",
         ]
         assert made.effects() == ["INC-1/S1/1"]
-        assert made.ledger.verify("INC-1").ok
+        assert verify(made.ledger, "INC-1").ok
         assert made.pages.sent == []
 
 
@@ -223,7 +224,7 @@ def test_stopping_finishes_the_step_in_hand_starts_no_other_and_gives_the_incide
 
         assert made.seen.kinds()[-1] == "step_finished"
         assert made.seen.kinds().count("step_intended") == 1
-        assert made.ledger.claim_next("w-2", 30) is not None, "it was not given back"
+        assert made.ledger.claim_many("w-2", 30, 1), "it was not given back"
 
 
 def test_stopping_while_the_checks_run_begins_nothing_after_them(tmp_path: Path) -> None:

@@ -9,12 +9,18 @@ from typing import Any
 import apsw
 import pytest
 
-from holdfast.engine import runner
+from holdfast.engine import drive
 from holdfast.incident import StepStatus
 from holdfast.kernel import LedgerUnavailableError
+from holdfast.ledger import SqliteLedger, verify
 from holdfast.response.ports import ActionRequest, CheckContext, Repeatability
-from tests.engine.engine_parts import LaterClock, Look, Site, site, with_world
+from tests.engine.engine_parts import LaterClock, Look, PassingClock, Site, site, with_world
 from tests.engine.marks import effects
+
+
+def store(made: Site) -> SqliteLedger:
+    assert isinstance(made.ledger, SqliteLedger)
+    return made.ledger
 
 
 def fill(made: Site) -> None:
@@ -24,7 +30,7 @@ def fill(made: Site) -> None:
         db.execute("create table if not exists junk (b blob)")
         db.pragma("max_page_count", db.pragma("page_count"))
 
-    made.ledger._writer.run(limit)
+    store(made)._writer.run(limit)
     for size in (3000, 300, 30):
         while _still_room(made, size):
             pass
@@ -35,7 +41,7 @@ def _still_room(made: Site, size: int) -> bool:
         db.execute("insert into junk values (zeroblob(?))", (size,))
 
     try:
-        made.ledger._writer.run(add)
+        store(made)._writer.run(add)
     except LedgerUnavailableError:
         return False
     return True
@@ -49,13 +55,13 @@ def patient(made: Site) -> None:
 
 def make_room(made: Site) -> None:
     # The writer's thread is idle or fails: a pragma of its connection needs no turn in the queue.
-    made.ledger._writing.pragma("max_page_count", 100_000)
+    store(made)._writing.pragma("max_page_count", 100_000)
     made.engine.wake.set()
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_BACK_OFF_S", 0.05)
+    monkeypatch.setattr(drive, "_BACK_OFF_S", 0.05)
 
 
 def full(made: Site) -> Any:  # noqa: ANN401 - a condition for `until`
@@ -64,7 +70,8 @@ def full(made: Site) -> Any:  # noqa: ANN401 - a condition for `until`
 
 def test_without_room_for_an_intent_there_is_no_action(tmp_path: Path) -> None:
     filled = threading.Event()
-    with site(tmp_path) as made:
+    # More than what a page that is not full yet could still take.
+    with site(tmp_path, sees="a long look, " * 600) as made:
 
         def run_full() -> None:
             if not filled.is_set():
@@ -81,12 +88,12 @@ def test_without_room_for_an_intent_there_is_no_action(tmp_path: Path) -> None:
         make_room(made)
         made.seen.until(made.seen.has("resolved"))
         assert made.effects() == ["INC-1/S1/1"]
-        assert made.ledger.verify("INC-1").ok
+        assert verify(made.ledger, "INC-1").ok
 
 
 def test_an_outcome_that_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     filled = threading.Event()
-    with site(tmp_path, output="a long answer, " * 120) as made:
+    with site(tmp_path, output="a long answer, " * 600) as made:
 
         def run_full(_: ActionRequest) -> None:
             filled.set()
@@ -130,7 +137,7 @@ def test_a_worker_that_was_overtaken_reports_late_and_its_report_is_only_evidenc
 
             assert effects(tmp_path) == ["INC-1/S1/1"], "the target remembers the key"
             assert "step_finished" not in second.seen.kinds()
-            assert second.ledger.verify("INC-1").ok
+            assert verify(second.ledger, "INC-1").ok
 
 
 def test_an_opening_while_the_lease_of_a_dead_worker_runs_opens_no_second_incident(
@@ -202,7 +209,7 @@ def test_readings_that_stop_after_the_action_hold_instead_of_resolving(tmp_path:
 
 
 def test_a_lease_is_renewed_while_an_action_takes_its_time(tmp_path: Path) -> None:
-    clock = LaterClock(0)
+    clock = PassingClock(0)
     acting, go = threading.Event(), threading.Event()
 
     def pause(_: ActionRequest) -> None:

@@ -212,3 +212,18 @@ def test_times_come_from_the_records_and_from_nowhere_else() -> None:
 
     assert state.started_at == START
     assert state.opened_at == START + timedelta(seconds=3)
+
+
+def test_a_long_incident_keeps_only_its_newest_notes_and_pages_in_hand() -> None:
+    state = State(incident_id="INC-1")
+    for seq in range(1, 301):
+        kind, data = ("note", {"text": f"note {seq}"}) if seq % 2 else ("paged", page())
+        state = evolve(state, Record(incident_id="INC-1", seq=seq, kind=kind, at=START, data=data))
+
+    assert (len(state.notes), len(state.paged), state.pages) == (50, 50, 150)
+    assert state.notes[-1]["text"] == "note 299"
+    assert state.paged[-1]["seq"] == 300
+
+
+def page() -> dict[str, object]:
+    return {"level": 1, "deliveries": [{"channel": "log", "delivered": True}]}

@@ -1,4 +1,4 @@
-"""The `_system` chain as a fold: freezes and tokens."""
+"""The `_system` chain as a fold: freezes, modes, overrides and tokens."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from holdfast.incident import Record
 from holdfast.incident.system import (
     FROZEN,
+    MODE_CLEARED,
+    MODE_SET,
+    OVERRIDE_GRANTED,
     REFUSED,
     THAWED,
     TOKEN_CREATED,
@@ -39,6 +42,22 @@ EVENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     (TOKEN_REVOKED, {"token_id": "t-9", "because": "unknown"}),
     (REFUSED, {"what": "approve", "scope": "approve", "token_id": "t-1"}),
     ("from_the_future", {"x": 1}),
+    (MODE_SET, {"scope": "all", "mode": "observe", "because": "an audit"}),
+    (MODE_SET, {"scope": "service:shop", "mode": "guided", "because": "a migration"}),
+    (MODE_SET, {"scope": "all", "mode": "supervised", "because": "the audit went well"}),
+    (MODE_CLEARED, {"scope": "all", "because": "over"}),
+    (MODE_CLEARED, {"scope": "incident:INC-9", "because": "was never set"}),
+    (
+        OVERRIDE_GRANTED,
+        {
+            "override_id": "3fa9",
+            "incident_id": "INC-1",
+            "limit": "cooldown",
+            "target": None,
+            "because": "x",
+            "expires_at": format_at(AT),
+        },
+    ),
 )
 
 
@@ -57,6 +76,25 @@ def test_a_freeze_says_who_why_and_since_when_until_it_is_thawed() -> None:
     assert set(fold_system(chain(*EVENTS[:3])).freezes) == {"service:shop"}
 
 
+def test_a_set_mode_says_who_and_why_until_another_is_set_or_it_is_taken_back() -> None:
+    mode = fold_system(chain(EVENTS[9])).modes["all"]
+
+    assert (mode.mode, mode.by, mode.why, mode.since) == ("observe", "dana", "an audit", AT)
+    again = fold_system(chain(*EVENTS[9:12])).modes
+    assert {name: fact.mode for name, fact in again.items()} == {
+        "all": "supervised",
+        "service:shop": "guided",
+    }
+    assert set(fold_system(chain(*EVENTS[9:13])).modes) == {"service:shop"}
+
+
+def test_an_override_says_which_limit_of_which_incident_and_until_when() -> None:
+    override = fold_system(chain(EVENTS[14])).overrides["3fa9"]
+
+    assert (override.incident_id, override.limit, override.target) == ("INC-1", "cooldown", None)
+    assert (override.by, override.why, override.expires_at) == ("dana", "x", AT)
+
+
 def test_a_revoked_token_stays_known_as_revoked() -> None:
     created = fold_system(chain(EVENTS[4]))
     revoked = fold_system(chain(EVENTS[4], EVENTS[5]))
@@ -67,9 +105,9 @@ def test_a_revoked_token_stays_known_as_revoked() -> None:
 
 
 def test_what_is_unknown_counts_and_changes_nothing() -> None:
-    state = fold_system(chain(EVENTS[3], EVENTS[6], EVENTS[7], EVENTS[8]))
+    state = fold_system(chain(EVENTS[3], EVENTS[6], EVENTS[7], EVENTS[8], EVENTS[13]))
 
-    assert state == SystemState(seq=4)
+    assert state == SystemState(seq=5)
 
 
 @given(st.lists(st.sampled_from(EVENTS), max_size=12), st.data())

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,10 +14,22 @@ from typing import Any
 from holdfast.incident import Record
 from holdfast.kernel import SYSTEM
 from holdfast.ledger import SqliteLedger
-from holdfast.response.store import Batch, Claim, LimitCheck, Request, Reservation, Seen
+from holdfast.response.store import (
+    Batch,
+    Claim,
+    Ledger,
+    LimitCheck,
+    Link,
+    Request,
+    Reservation,
+    Seen,
+)
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+FAR_OFF = datetime(2200, 1, 1, tzinfo=UTC)
 LEASE_S = 30.0
+Passing = Callable[[float], None]
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("writing_program.py")
 
@@ -42,14 +54,14 @@ def batch(claim: Claim, count: int = 1, **more: Any) -> Batch:  # noqa: ANN401 -
     return Batch(**fields | more)
 
 
-def opened(ledger: SqliteLedger, owner: str = "w-1", *, lease_s: float = LEASE_S) -> Claim:
+def opened(ledger: Ledger, owner: str = "w-1", *, lease_s: float = LEASE_S) -> Claim:
     """Open an incident with one record."""
     claim = ledger.open_incident(owner, lease_s)
     return ledger.append(batch(claim, lease_s=lease_s))
 
 
 def seen(
-    ledger: SqliteLedger,
+    ledger: Ledger,
     claim: Claim,
     *,
     limits: tuple[LimitCheck, ...] = (),
@@ -83,6 +95,16 @@ def request(incident_id: str, name: str = "r-1", **data: object) -> Request:
     )
 
 
+def claim_next(ledger: Ledger, owner: str = "w-2", lease_s: float = LEASE_S) -> Claim | None:
+    """Claim one incident, whichever comes first."""
+    return next(iter(ledger.claim_many(owner, lease_s, 1)), None)
+
+
+def bodies(ledger: Ledger, incident_id: str) -> Sequence[Link]:
+    """Read a chain as it is stored."""
+    return ledger.chain(incident_id)[0]
+
+
 def seqs(records: Sequence[Record]) -> list[int]:
     return [one.seq for one in records]
 
@@ -94,7 +116,7 @@ def program(*arguments: str) -> tuple[list[str], dict[str, str]]:
 
 @dataclass(slots=True)
 class Stopped:
-    """A writer thread that stands still until `go`, so that what is handed in piles up."""
+    """A writer that stands still until `go`, so that what is handed in piles up."""
 
     ledger: SqliteLedger
     began: threading.Event = field(default_factory=threading.Event)
@@ -103,7 +125,7 @@ class Stopped:
     def wait_for(self, count: int) -> None:
         """Return once `count` pieces are waiting behind the writer."""
         deadline = time.monotonic() + 10
-        while self.ledger._writer._queue.qsize() < count:
+        while len(self.ledger._writer._waiting) < count:
             assert time.monotonic() < deadline, "the pieces never arrived"
             time.sleep(0)
 

@@ -16,6 +16,7 @@ from holdfast.ledger import (
     SqliteLedger,
     export_line,
     link_from_export,
+    verify,
     verify_chain,
 )
 from holdfast.ledger.chain import GENESIS, link_hash
@@ -57,6 +58,8 @@ def test_a_whole_chain_verifies_with_its_head() -> None:
         "first_bad_seq": None,
         "problem": None,
         "signed_up_to_seq": None,
+        "key_id": None,
+        "notes": [],
     }
 
 
@@ -157,7 +160,7 @@ def written(path: Path) -> Path:
 def verdicts(path: Path) -> tuple[Any, Any]:
     ledger = SqliteLedger(path)
     try:
-        return ledger.verify("INC-1"), ledger.verify("INC-2")
+        return verify(ledger, "INC-1"), verify(ledger, "INC-2")
     finally:
         ledger.close()
 
@@ -216,7 +219,7 @@ def test_a_record_made_unreadable_is_a_clear_message_and_not_a_crash(written: Pa
             LedgerUnavailableError, match=r"record 2 of INC-1.*incident verify INC-1"
         ):
             ledger.records("INC-1")
-        assert ledger.verify("INC-1").first_bad_seq == 2
+        assert verify(ledger, "INC-1").first_bad_seq == 2
     finally:
         ledger.close()
 
@@ -228,6 +231,6 @@ def test_what_the_engine_writes_verifies_and_folds_to_the_same_records(path: Pat
         for one in bad_deploy():
             claim = ledger.append(batch(claim, records=[one]))
         assert ledger.records("INC-1") == bad_deploy()
-        assert ledger.verify("INC-1").head == claim.head
+        assert verify(ledger, "INC-1").head == claim.head
     finally:
         ledger.close()

@@ -1,15 +1,15 @@
 """The inbox: a request is durable once it is in, comes once, and gets one answer."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from holdfast.kernel import Actor, ActorKind
-from holdfast.ledger import SqliteLedger
-from holdfast.response.store import SYSTEM_CHAIN, Answer, Request
-from tests.ledger.ledger_parts import START, request
+from holdfast.kernel import SYSTEM, Actor, ActorKind
+from holdfast.response.store import SYSTEM_CHAIN, Answer, Ledger, Request
+from tests.ledger.ledger_parts import START, opened, request
+from tests.ledger.twins import Twin
 
 
-def test_a_request_sent_twice_is_one_request_with_its_first_content(ledger: SqliteLedger) -> None:
+def test_a_request_sent_twice_is_one_request_with_its_first_content(ledger: Ledger) -> None:
     first = ledger.submit(request("INC-1", because="the first"))
     second = ledger.submit(request("INC-1", because="another"))
 
@@ -17,7 +17,7 @@ def test_a_request_sent_twice_is_one_request_with_its_first_content(ledger: Sqli
     assert [one.data for one in ledger.requests("INC-1")] == [{"because": "the first"}]
 
 
-def test_the_same_request_delivered_fifty_times_at_once_is_one(ledger: SqliteLedger) -> None:
+def test_the_same_request_delivered_fifty_times_at_once_is_one(ledger: Ledger) -> None:
     with ThreadPoolExecutor(16) as pool:
         got = list(pool.map(lambda n: ledger.submit(request("INC-1", n=n)), range(50)))
 
@@ -25,7 +25,7 @@ def test_the_same_request_delivered_fifty_times_at_once_is_one(ledger: SqliteLed
     assert len(ledger.requests("INC-1")) == 1
 
 
-def test_requests_come_in_the_order_in_which_they_were_put_in(ledger: SqliteLedger) -> None:
+def test_requests_come_in_the_order_in_which_they_were_put_in(ledger: Ledger) -> None:
     for name in ("r-3", "r-1", "r-2"):
         ledger.submit(request("INC-1", name))
     ledger.submit(request("INC-2", "r-4"))
@@ -34,7 +34,7 @@ def test_requests_come_in_the_order_in_which_they_were_put_in(ledger: SqliteLedg
     assert sorted(ledger.waiting()) == ["INC-1", "INC-2"]
 
 
-def test_who_asked_and_on_whose_behalf_is_kept(ledger: SqliteLedger) -> None:
+def test_who_asked_and_on_whose_behalf_is_kept(ledger: Ledger) -> None:
     actor = Actor(kind=ActorKind.AGENT, id="helper", on_behalf_of="dana", token_id="t-7")
     asked = Request(
         id="r-1", n=0, incident_id=SYSTEM_CHAIN, kind="freeze", actor=actor, data={}, at=START
@@ -44,7 +44,7 @@ def test_who_asked_and_on_whose_behalf_is_kept(ledger: SqliteLedger) -> None:
     assert ledger.requests(SYSTEM_CHAIN)[0].actor == actor
 
 
-def test_the_first_answer_counts_and_ends_the_waiting(ledger: SqliteLedger) -> None:
+def test_the_first_answer_counts_and_ends_the_waiting(ledger: Ledger) -> None:
     ledger.submit(request("INC-1"))
     assert ledger.answer_of("r-1") is None
     ledger.answer("r-1", Answer(ok=False, message="refused: it is held", data={"seq": 4}))
@@ -57,7 +57,7 @@ def test_the_first_answer_counts_and_ends_the_waiting(ledger: SqliteLedger) -> N
     assert ledger.waiting() == []
 
 
-def test_a_request_sent_again_after_its_answer_is_not_done_again(ledger: SqliteLedger) -> None:
+def test_a_request_sent_again_after_its_answer_is_not_done_again(ledger: Ledger) -> None:
     ledger.submit(request("INC-1"))
     ledger.answer("r-1", Answer(ok=True, message="done"))
     ledger.submit(request("INC-1"))
@@ -66,19 +66,31 @@ def test_a_request_sent_again_after_its_answer_is_not_done_again(ledger: SqliteL
     assert ledger.answer_of("r-1") == Answer(ok=True, message="done")
 
 
-def test_an_unknown_request_has_no_answer(ledger: SqliteLedger) -> None:
+def test_an_unknown_request_has_no_answer(ledger: Ledger) -> None:
     ledger.answer("r-9", Answer(ok=True, message="to nobody"))
 
     assert ledger.answer_of("r-9") is None
 
 
-def test_an_unanswered_request_is_still_there_after_a_restart(
-    ledger: SqliteLedger, path: Path
+def test_an_unanswered_request_is_still_there_after_a_restart(durable: Twin) -> None:
+    durable.ledger.submit(request("INC-1", because="stop"))
+    durable.ledger.close()
+
+    assert [one.data for one in durable.reopened().requests("INC-1")] == [{"because": "stop"}]
+
+
+def test_whoever_listens_hears_of_a_request_a_freeze_and_an_incident_given_back(
+    ledger: Ledger,
 ) -> None:
-    ledger.submit(request("INC-1", because="stop"))
-    ledger.close()
-    again = SqliteLedger(path)
-    try:
-        assert [one.data for one in again.requests("INC-1")] == [{"because": "stop"}]
-    finally:
-        again.close()
+    heard = threading.Event()
+    stop = ledger.listen(heard.set)
+    claim = opened(ledger)
+    for happening in (
+        lambda: ledger.submit(request(claim.incident_id)),
+        lambda: ledger.append_system("freeze", {"scope": "all"}, SYSTEM, START),
+        lambda: ledger.release(claim),
+    ):
+        heard.clear()
+        happening()
+        assert heard.wait(10), "nobody was told"
+    stop()

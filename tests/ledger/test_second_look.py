@@ -1,29 +1,49 @@
 """The second look: what changed since the guard looked stops the intent, and nothing is written."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 
-from holdfast.kernel import SYSTEM, ManualClock
-from holdfast.ledger import SqliteLedger
-from holdfast.response.store import Answer, Batch, ChangedMeanwhileError, Claim, LimitCheck
-from tests.ledger.ledger_parts import LEASE_S, START, batch, intent, opened, request, seen, seqs
+from holdfast.kernel import SYSTEM, StaleFenceError
+from holdfast.ledger import verify
+from holdfast.response.store import (
+    Answer,
+    Batch,
+    ChangedMeanwhileError,
+    Claim,
+    Ledger,
+    LimitCheck,
+)
+from tests.ledger.ledger_parts import (
+    FAR_OFF,
+    LEASE_S,
+    LONG_AGO,
+    START,
+    Passing,
+    batch,
+    bodies,
+    claim_next,
+    intent,
+    opened,
+    request,
+    seen,
+    seqs,
+)
 
 TWO_RESTARTS = (LimitCheck(action="restart_service", target="shop@east", window_s=600, most=2),)
 
 
-def refused(ledger: SqliteLedger, claim: Claim, wanted: Batch, why: str) -> None:
-    before = ledger.links(claim.incident_id)
-    log = ledger.actions_on("shop@east", START)
+def refused(ledger: Ledger, claim: Claim, wanted: Batch, why: str) -> None:
+    before = bodies(ledger, claim.incident_id)
+    log = ledger.actions_on("shop@east", LONG_AGO)
     with pytest.raises(ChangedMeanwhileError, match=why):
         ledger.append(wanted)
 
-    assert ledger.links(claim.incident_id) == before
-    assert ledger.actions_on("shop@east", START) == log
+    assert bodies(ledger, claim.incident_id) == before
+    assert ledger.actions_on("shop@east", LONG_AGO) == log
 
 
-def performed(ledger: SqliteLedger, *, settled: bool = True) -> Claim:
+def performed(ledger: Ledger, *, settled: bool = True) -> Claim:
     """Let another incident act on the target, and settle it."""
     claim = opened(ledger)
     wanted = intent(claim, seen(ledger, claim))
@@ -34,25 +54,25 @@ def performed(ledger: SqliteLedger, *, settled: bool = True) -> Claim:
 
 
 def test_an_intent_with_nothing_changed_is_written_with_its_reservation(
-    ledger: SqliteLedger, clock: ManualClock
+    ledger: Ledger, pass_s: Passing
 ) -> None:
     claim = opened(ledger)
     after = ledger.append(intent(claim, seen(ledger, claim, limits=TWO_RESTARTS, cooldown_s=30)))
-    (entry,) = ledger.actions_on("shop@east", START)
+    (entry,) = ledger.actions_on("shop@east", LONG_AGO)
 
     assert after.seq == 2
-    assert (entry.key, entry.settled, entry.at) == ("INC-1/S1/1", False, clock.now())
+    assert (entry.key, entry.settled) == ("INC-1/S1/1", False)
 
 
-def _freeze(ledger: SqliteLedger, _: Claim) -> None:
+def _freeze(ledger: Ledger, _: Claim) -> None:
     ledger.append_system("freeze", {"scope": "all"}, SYSTEM, START)
 
 
-def _ask(ledger: SqliteLedger, claim: Claim) -> None:
+def _ask(ledger: Ledger, claim: Claim) -> None:
     ledger.submit(request(claim.incident_id))
 
 
-def _act_elsewhere(ledger: SqliteLedger, _: Claim) -> None:
+def _act_elsewhere(ledger: Ledger, _: Claim) -> None:
     performed(ledger, settled=False)
 
 
@@ -65,7 +85,7 @@ def _act_elsewhere(ledger: SqliteLedger, _: Claim) -> None:
     ],
 )
 def test_what_changed_since_the_guard_looked_stops_the_intent(
-    ledger: SqliteLedger, change: Callable[[SqliteLedger, Claim], None], why: str
+    ledger: Ledger, change: Callable[[Ledger, Claim], None], why: str
 ) -> None:
     claim = opened(ledger)
     looked = seen(ledger, claim)
@@ -74,7 +94,7 @@ def test_what_changed_since_the_guard_looked_stops_the_intent(
     refused(ledger, claim, intent(claim, looked), why)
 
 
-def test_a_request_for_another_incident_stops_nothing(ledger: SqliteLedger) -> None:
+def test_a_request_for_another_incident_stops_nothing(ledger: Ledger) -> None:
     claim, other = opened(ledger), opened(ledger)
     looked = seen(ledger, claim)
     ledger.submit(request(other.incident_id))
@@ -82,7 +102,7 @@ def test_a_request_for_another_incident_stops_nothing(ledger: SqliteLedger) -> N
     assert ledger.append(intent(claim, looked)).seq == 2
 
 
-def test_a_request_that_was_answered_meanwhile_stops_nothing(ledger: SqliteLedger) -> None:
+def test_a_request_that_was_answered_meanwhile_stops_nothing(ledger: Ledger) -> None:
     claim = opened(ledger)
     looked = seen(ledger, claim)
     ledger.submit(request(claim.incident_id))
@@ -92,7 +112,7 @@ def test_a_request_that_was_answered_meanwhile_stops_nothing(ledger: SqliteLedge
 
 
 def test_the_limit_of_restarts_is_counted_in_the_transaction_across_incidents(
-    ledger: SqliteLedger, clock: ManualClock
+    ledger: Ledger, pass_s: Passing
 ) -> None:
     performed(ledger)
     performed(ledger)
@@ -100,11 +120,11 @@ def test_the_limit_of_restarts_is_counted_in_the_transaction_across_incidents(
     third = intent(claim, seen(ledger, claim, limits=TWO_RESTARTS))
 
     refused(ledger, claim, third, r"restart_service on shop@east was done 2 times in 600 s")
-    clock.jump(timedelta(seconds=601))
+    pass_s(601)
     assert ledger.append(third).seq == 2
 
 
-def test_two_workers_cannot_both_take_the_last_restart(ledger: SqliteLedger) -> None:
+def test_two_workers_cannot_both_take_the_last_restart(ledger: Ledger) -> None:
     performed(ledger)
     first, second = opened(ledger), opened(ledger)
     looks = [seen(ledger, claim, limits=TWO_RESTARTS) for claim in (first, second)]
@@ -115,7 +135,7 @@ def test_two_workers_cannot_both_take_the_last_restart(ledger: SqliteLedger) -> 
     refused(ledger, second, intent(second, looks[1]), "has no outcome yet|was done 2 times")
 
 
-def test_another_action_or_target_does_not_count_for_the_limit(ledger: SqliteLedger) -> None:
+def test_another_action_or_target_does_not_count_for_the_limit(ledger: Ledger) -> None:
     for target in ("shop@west", "other@east"):
         claim = opened(ledger)
         ledger.append(intent(claim, seen(ledger, claim), target=target))
@@ -126,21 +146,21 @@ def test_another_action_or_target_does_not_count_for_the_limit(ledger: SqliteLed
 
 
 def test_a_target_that_was_just_acted_on_rests_for_the_cooldown(
-    ledger: SqliteLedger, clock: ManualClock
+    ledger: Ledger, pass_s: Passing
 ) -> None:
     performed(ledger)
-    clock.jump(timedelta(seconds=29.9))
+    pass_s(20)
     claim = opened(ledger)
     wanted = intent(claim, seen(ledger, claim, cooldown_s=30))
 
-    refused(ledger, claim, wanted, r"shop@east was acted on 29\.9 s ago")
-    clock.jump(timedelta(seconds=0.1))
+    refused(ledger, claim, wanted, r"shop@east was acted on 2\d\.\d s ago")
+    pass_s(10)
     assert ledger.append(wanted).seq == 2
 
 
-def test_the_same_attempt_is_never_intended_twice(ledger: SqliteLedger, clock: ManualClock) -> None:
+def test_the_same_attempt_is_never_intended_twice(ledger: Ledger, pass_s: Passing) -> None:
     claim = performed(ledger)
-    clock.jump(timedelta(seconds=LEASE_S * 100))
+    pass_s(LEASE_S * 100)
 
     again = intent(claim, seen(ledger, claim))
     refused(ledger, claim, again, "attempt INC-1/S1/1 was intended before")
@@ -148,30 +168,41 @@ def test_the_same_attempt_is_never_intended_twice(ledger: SqliteLedger, clock: M
 
 
 def test_an_unsettled_step_keeps_its_target_for_ever_and_gives_it_back_settled(
-    ledger: SqliteLedger, clock: ManualClock
+    ledger: Ledger, pass_s: Passing
 ) -> None:
     holder = performed(ledger, settled=False)
-    clock.jump(timedelta(days=30))
+    pass_s(86_400 * 30)
     claim = opened(ledger)
     wanted = intent(claim, seen(ledger, claim))
     refused(ledger, claim, wanted, "has no outcome yet")
-    assert [e.settled for e in ledger.actions_on("shop@east", clock.now())] == [False]
+    assert [e.settled for e in ledger.actions_on("shop@east", FAR_OFF)] == [False]
 
     ledger.append(batch(holder, settles=("INC-1/S1/1",)))
     assert ledger.append(wanted).seq == 2
 
 
 def test_an_intent_of_a_worker_that_was_overtaken_reserves_nothing(
-    ledger: SqliteLedger, clock: ManualClock
+    ledger: Ledger, pass_s: Passing
 ) -> None:
-    from holdfast.kernel import StaleFenceError
-
     claim = opened(ledger)
     wanted = intent(claim, seen(ledger, claim))
-    clock.jump(timedelta(seconds=LEASE_S + 1))
-    assert ledger.claim_next("w-2", LEASE_S) is not None
+    pass_s(LEASE_S + 1)
+    assert claim_next(ledger, "w-2") is not None
     with pytest.raises(StaleFenceError):
         ledger.append(wanted)
 
-    assert ledger.actions_on("shop@east", START) == []
+    assert ledger.actions_on("shop@east", LONG_AGO) == []
     assert seqs(ledger.records(claim.incident_id)) == [1]
+
+
+def test_an_intent_refused_among_other_batches_leaves_nothing_of_itself(ledger: Ledger) -> None:
+    claim, other = opened(ledger), opened(ledger)
+    looked = seen(ledger, claim)
+    _freeze(ledger, claim)
+    refusal, written = ledger.append_many([intent(claim, looked), batch(other)])
+
+    assert isinstance(refusal, ChangedMeanwhileError)
+    assert isinstance(written, Claim)
+    assert ledger.actions_on("shop@east", LONG_AGO) == []
+    assert verify(ledger, claim.incident_id).ok
+    assert ledger.append(batch(claim)).seq == 2, "the claim is good as it was"

@@ -8,15 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.policy import (
+    RAISABLE,
     Decision,
     Freeze,
     GuardInput,
     Hold,
     Mode,
     Origin,
+    Override,
     PastAction,
     Principal,
     Scope,
+    SetMode,
     TokenKind,
     evaluate,
 )
@@ -36,19 +39,35 @@ REFUSING: tuple[dict[str, Any], ...] = (
     {"regions_in_flight": ("west",)},
     {"modes": replace(AUTONOMOUS, service=Mode.OBSERVE)},
 )
+
+
+def _set(mode: Mode) -> SetMode:
+    return SetMode(scope="all", mode=mode, by="ravi", why="w", since=NOW)
+
+
+def _override(limit: str) -> Override:
+    return Override(
+        override_id=limit, limit=limit, by="ravi", why="w", expires_at=NOW + timedelta(minutes=9)
+    )
+
+
+ALL_OVERRIDES = tuple(map(_override, RAISABLE))
+LIMITS = tuple(
+    fact for fact in REFUSING if {"last_action_at", "recent", "regions_in_flight"} & fact.keys()
+)
 modes = st.builds(
-    lambda installation, service, runbook, incident, grant: replace(
+    lambda installation, service, runbook, people, grant: replace(
         AUTONOMOUS,
         installation=installation,
         service=service,
         runbook=runbook,
-        incident=incident,
+        people=people,
         grant=grant,
     ),
     st.sampled_from(Mode),
     st.none() | st.sampled_from(Mode),
     st.none() | st.sampled_from(Mode),
-    st.none() | st.sampled_from(Mode),
+    st.lists(st.sampled_from(Mode), max_size=2).map(lambda set_: tuple(map(_set, set_))),
     st.sampled_from([None, GRANT, GRANT, replace(GRANT, service="other")]),
 )
 principals = st.none() | st.builds(
@@ -94,6 +113,24 @@ checked = settings(derandomize=True, max_examples=400, deadline=None)
 @given(questions, st.sampled_from(REFUSING))
 def test_adding_a_refusing_fact_refuses(question: GuardInput, fact: dict[str, Any]) -> None:
     assert evaluate(replace(question, **fact)).decision is Decision.REFUSE
+
+
+@checked
+@given(questions, st.sampled_from([fact for fact in REFUSING if fact not in LIMITS]))
+def test_no_override_passes_anything_but_a_limit(
+    question: GuardInput, fact: dict[str, Any]
+) -> None:
+    asked = replace(question, **fact, overrides=ALL_OVERRIDES)
+    assert evaluate(asked).decision is Decision.REFUSE
+
+
+@checked
+@given(questions)
+def test_an_override_gives_no_step_what_it_lacks_beside_a_limit(question: GuardInput) -> None:
+    well = replace(question, last_action_at=None, recent=(), regions_in_flight=())
+    without_limits = evaluate(well).decision
+    overridden = evaluate(replace(question, overrides=ALL_OVERRIDES)).decision
+    assert overridden is without_limits
 
 
 @checked

@@ -3,8 +3,12 @@ from dataclasses import replace
 import pytest
 
 from holdfast.kernel import BadInputError
-from holdfast.policy import Mode, effective_mode
-from tests.policy.questions import AUTONOMOUS, GRANT
+from holdfast.policy import Mode, SetMode, effective_mode, evaluate, mode_applies
+from tests.policy.questions import AUTONOMOUS, GRANT, NOW, ask
+
+
+def said(mode: str) -> SetMode:
+    return SetMode(scope="all", mode=Mode(mode), by="ravi", why="an audit", since=NOW)
 
 
 @pytest.mark.parametrize(
@@ -14,8 +18,9 @@ from tests.policy.questions import AUTONOMOUS, GRANT
         ({"installation": "supervised"}, Mode.SUPERVISED),
         ({"service": "guided"}, Mode.GUIDED),
         ({"runbook": "observe"}, Mode.OBSERVE),
-        ({"incident": "guided"}, Mode.GUIDED),
-        ({"installation": "observe", "incident": "autonomous"}, Mode.OBSERVE),
+        ({"people": (said("guided"),)}, Mode.GUIDED),
+        ({"people": (said("supervised"), said("observe"))}, Mode.OBSERVE),
+        ({"installation": "observe", "people": (said("autonomous"),)}, Mode.OBSERVE),
         ({"installation": "guided", "runbook": "autonomous"}, Mode.GUIDED),
         ({"grant": None}, Mode.SUPERVISED),
         ({"grant": replace(GRANT, runbook="other")}, Mode.SUPERVISED),
@@ -51,3 +56,39 @@ def test_a_grant_for_something_else_is_named() -> None:
 def test_a_mode_that_nobody_knows_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(BadInputError, match="the mode 'fast' is unknown; choose observe, guided"):
         effective_mode(replace(AUTONOMOUS, runbook="fast"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [("observe", "is only shown"), ("guided", "only a person's directive")],
+)
+def test_a_step_that_a_set_mode_stops_says_who_set_it_and_why(mode: str, words: str) -> None:
+    verdict = evaluate(ask(modes=replace(AUTONOMOUS, people=(said(mode),))))
+    (refusal,) = verdict.refusals
+
+    assert words in refusal.text
+    assert f"ravi set the mode of all to at most {mode}: an audit" in refusal.text
+    assert verdict.would_have is (mode == "observe")
+    assert verdict.lowered_by
+
+
+def test_a_mode_that_lowers_nothing_is_blamed_for_nothing() -> None:
+    configured = replace(AUTONOMOUS, installation="observe", people=(said("guided"),))
+    verdict = evaluate(ask(modes=configured))
+
+    assert "ravi" not in verdict.refusals[0].text
+    assert verdict.lowered_by == ""
+
+
+@pytest.mark.parametrize(
+    ("scope", "covered"),
+    [
+        ("all", True), ("service:shop", True), ("service:stock", False), ("incident:INC-1", True),
+        ("incident:INC-2", False), ("service:", True), ("planet:mars", True), ("", True),
+    ],
+)  # fmt: skip
+def test_a_set_mode_covers_its_scope_and_one_that_nobody_can_read_covers_everything(
+    scope: str,
+    covered: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert mode_applies(scope, service="shop", incident_id="INC-1") is covered

@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.diagnosis import SymptomReading
 from holdfast.incident import Draft, Kind, Phase, Record, State, evolve, stamp
 from holdfast.kernel import Actor, SignalKey
-from holdfast.policy import Freeze
+from holdfast.policy import Freeze, Override, SetMode
 from holdfast.response import World, decide
 from holdfast.response.commands import (
     AnswerRequest,
@@ -86,14 +86,18 @@ class Play:
     outcomes: deque[ActionOutcome | str] = field(default_factory=deque)
     probe: Effect = Effect.PRESENT
     freeze: Freeze | None = None
+    modes: tuple[SetMode, ...] = ()
+    overrides: tuple[Override, ...] = ()
     problem: str | None = None
     delivered: bool = True
     stop_at: tuple[type, ...] = ()
     log: dict[str, LoggedAction] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    observed: Mapping[str, Any] = field(default_factory=dict)
     wake_at: datetime | None = None
     requests: int = 0
     system_seq: int = 0
+    newer_token: bool = True
     dies_after_intent: bool = False
 
     def open(self, **more: object) -> "Play":
@@ -226,7 +230,7 @@ class Play:
             case RunChecks():
                 return ChecksDone(results=self.results(), symptom=self.symptom(command.series))
             case ReadSymptom():
-                return SymptomRead(symptom=self.symptom(command.series))
+                return SymptomRead(symptom=self.symptom(command.series), modes=self.modes)
             case Prepare():
                 return self.prepared(command)
             case Intend() | Redo():
@@ -240,6 +244,8 @@ class Play:
                     result=found,
                     freeze=self.freeze,
                     system_seq=self.system_seq,
+                    newer_token=self.newer_token,
+                    modes=self.modes,
                 )
             case ReadSamples():
                 return self._samples_read(command)
@@ -273,7 +279,7 @@ class Play:
     def prepared(self, command: Prepare, **more: Any) -> Prepared:  # noqa: ANN401 - any field
         fields: dict[str, Any] = {
             "step_id": command.step_id,
-            "pre_image": {"reachable": True, "reversible": "put it back"},
+            "pre_image": {"reachable": True, "reversible": "put it back", **self.observed},
             "problem": self.problem,
             "checks": self.results(),
             "symptom": self.symptom(command.series),
@@ -281,6 +287,8 @@ class Play:
             "acting": (),
             "freeze": self.freeze,
             "system_seq": self.system_seq,
+            "modes": self.modes,
+            "overrides": self.overrides,
         }
         return Prepared(**fields | more)
 

@@ -76,6 +76,42 @@ def test_an_absent_effect_is_no_proof_where_a_late_one_can_still_come(kind: Repe
     assert play.count(Redo) == 0
 
 
+@pytest.mark.parametrize("here", ["probeable", "none", "something newer"])
+def test_a_target_that_gives_less_than_its_action_can_is_not_repeated(here: str) -> None:
+    play = Play(world=world(kind=Repeatability.IDEMPOTENT), probe=Effect.ABSENT)
+    play.observed = {"repeatability": here}
+    play.outcomes.append("the reply was lost")
+    play.open().run()
+
+    assert "can't be ruled out" in held_in_doubt(play)
+    assert play.count(Redo) == 0
+
+
+@pytest.mark.parametrize("here", [None, "refuses_stale_token"])
+def test_a_target_that_tells_tokens_apart_is_never_asked_again_with_the_same_token(
+    here: str | None,
+) -> None:
+    """The first request may still be on its way: with the token of the repeat, both would count."""
+    best = Repeatability.IDEMPOTENT if here else Repeatability.REFUSES_STALE_TOKEN
+    play = Play(world=world(kind=best), probe=Effect.ABSENT, newer_token=False)
+    play.observed = {"repeatability": here} if here else {}
+    play.outcomes.append("the reply was lost")
+    play.open().run()
+
+    assert "the same token as the first try" in held_in_doubt(play)
+    assert play.count(Redo) == 0
+
+
+def test_a_target_cannot_give_more_than_its_action() -> None:
+    play = Play(world=world(kind=Repeatability.PROBEABLE), probe=Effect.ABSENT)
+    play.observed = {"repeatability": "idempotent"}
+    play.outcomes.append("the reply was lost")
+    play.open().run()
+
+    assert held_in_doubt(play)
+    assert play.count(Redo) == 0
+
+
 @pytest.mark.parametrize("kind", list(Repeatability))
 def test_an_unknown_effect_is_looked_at_a_few_times_with_pauses_and_then_held(
     kind: Repeatability,
@@ -201,12 +237,9 @@ def test_a_late_report_is_kept_and_settles_nothing() -> None:
     assert held_in_doubt(play)
 
 
-def test_a_step_in_doubt_reserves_its_incident_against_resume_dismiss_merge_and_directives() -> (
-    None
-):
+def test_a_step_in_doubt_reserves_its_incident_against_dismiss_merge_and_directives() -> None:
     play = lost(Effect.ABSENT, kind=Repeatability.PROBEABLE)
     answers = [
-        play.ask("resume", because="go on"),
         play.ask("dismiss", because="false alarm"),
         play.ask("merge", into="INC-2", because="same"),
         play.direct(),
@@ -214,3 +247,41 @@ def test_a_step_in_doubt_reserves_its_incident_against_resume_dismiss_merge_and_
 
     assert not any(answer.ok for answer in answers)
     assert all("holdfast settle INC-1 S1" in answer.message for answer in answers)
+
+
+def test_resume_looks_at_the_target_of_a_step_in_doubt_again_and_goes_on_when_it_can_tell() -> None:
+    play = lost(Effect.UNKNOWN)
+    play.wait(6)
+    assert held_in_doubt(play)
+    looked = play.count(Probe)
+
+    play.probe = Effect.PRESENT
+    play.level(GOOD)
+    answer = play.ask("resume", because="the target answers again")
+    play.wait(12)
+
+    assert "looked at again first: step S1 is in doubt" in answer.message
+    assert play.count(Probe) == looked + 1
+    assert play.phase() is Phase.RESOLVED
+
+
+def test_resume_of_a_step_that_still_cannot_be_told_holds_again_and_repeats_nothing() -> None:
+    play = lost(Effect.ABSENT, kind=Repeatability.PROBEABLE)
+    play.ask("resume", because="go on")
+    play.wait(6)
+
+    assert play.held()
+    assert play.state.steps[0].status is StepStatus.IN_DOUBT
+    assert (play.count(Intend), play.count(Redo), play.state.pages) == (1, 0, 2)
+
+
+def test_a_worker_in_mode_observe_that_takes_over_repeats_nothing() -> None:
+    play = Play(world=world(kind=Repeatability.IDEMPOTENT), probe=Effect.ABSENT)
+    play.dies_after_intent = True
+    play.open().run()
+    play.dies_after_intent = False
+    play.world = world(kind=Repeatability.IDEMPOTENT, mode="observe")
+    play.run()
+
+    assert "the mode is observe now" in held_in_doubt(play)
+    assert play.count(Redo) == 0

@@ -1,7 +1,7 @@
-"""Remembers, beside a release link, which idempotency keys have moved it.
+"""Remembers, beside what is replaced by a rename, which idempotency keys have replaced it.
 
 Append-only JSON Lines, synced before and after the move. `begun` is written when
-the new link lies ready under a name of its own key, so after a crash the question
+the new one (link or file) lies ready under a name of its own key, so after a crash the question
 "did it happen?" has an answer: that name still there means no, gone means yes.
 The caller holds the directory's lock.
 """
@@ -30,7 +30,7 @@ class Entry:
 
 
 def ready_name(key: str) -> str:
-    """Name the link that waits to be moved into place for `key`."""
+    """Name what waits to be moved into place for `key`."""
     return f".holdfast-{sha256(key.encode()).hexdigest()[:24]}.link"
 
 

@@ -6,6 +6,10 @@ misspelt action must fail when it is read, not in an incident.
 
 from collections.abc import Mapping
 
+from holdfast.actions.clear_cache import ClearCache
+from holdfast.actions.disable_flag import DisableFlag
+from holdfast.actions.drain_queue import DrainQueue
+from holdfast.actions.failover_db import FailoverDb
 from holdfast.actions.restart_service import RestartService
 from holdfast.actions.rollback_deploy import PreviousRelease, RollbackDeploy
 from holdfast.kernel.catalogue import Catalogue
@@ -22,6 +26,10 @@ def build_actions(
 ) -> dict[str, Action]:
     """Build every action of this version for the services of `catalogue`."""
     actions: tuple[Action, ...] = (
+        ClearCache(catalogue, clock=clock),
+        DisableFlag(catalogue, clock=clock),
+        DrainQueue(catalogue, clock=clock),
+        FailoverDb(catalogue, clock=clock),
         RestartService(catalogue, clock=clock),
         RollbackDeploy(catalogue, previous_release=previous_release, clock=clock),
     )

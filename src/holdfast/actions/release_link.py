@@ -5,17 +5,16 @@ so that two workers, or a late one, can't move it twice and a swapped path can't
 lead elsewhere. A deploy tool that takes the same lock can't be overwritten either.
 """
 
-import fcntl
 import os
 import re
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from holdfast.actions.directory_lock import locked
 from holdfast.actions.key_journal import (
     ABANDONED,
     BEGUN,
@@ -29,17 +28,11 @@ from holdfast.kernel.errors import HoldfastError
 from holdfast.response.ports import Effect
 
 LINK = "current"
-LOCK = ".lock"
-LOCK_POLL_S = 0.01
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
 
 
 class LinkError(HoldfastError):
     """The link or a release is not as it must be. Nothing was changed."""
-
-
-class LockBusyError(HoldfastError):
-    """Somebody else holds the directory's lock. This call changed nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,27 +171,8 @@ class ReleaseLink:
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[None]:
         """Hold the directory's lock. Raises LockBusyError when it can't be had in time."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(LOCK, flags, 0o644, dir_fd=self._fd)
-        try:
-            self._lock(fd, self._clock.monotonic() + timeout_s, timeout_s)
+        with locked(self._fd, self._directory, timeout_s, self._clock):
             yield
-        finally:
-            os.close(fd)
-
-    def _lock(self, fd: int, until: float, timeout_s: float) -> None:
-        never = threading.Event()
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if self._clock.monotonic() >= until:
-                    raise LockBusyError(
-                        f"{self._directory / LOCK} is held by someone else for {timeout_s:g} s;"
-                        " a deploy or another worker is at it"
-                    ) from None
-                self._clock.wait(never, LOCK_POLL_S)
 
     def _replace(self, move: Move) -> None:
         ready = ready_name(move.key)

@@ -1,14 +1,17 @@
 """Stops and starts one process under supervisord, and says how it went.
 
-Probeable, not idempotent: supervisord remembers no key, so a second restart is a
-second restart. A newer start than the pre-image proves that one happened; the
-same process as before proves nothing about a worker that was paused on its way here.
+By itself supervisord remembers no key, so a second restart is a second restart: probeable. A
+newer start than the pre-image proves that one happened; the same process as before proves
+nothing about a worker that was paused on its way here. Where the plugin `orchestrator` runs in
+supervisord (`control.supervisord.wrapper: true`) it remembers the key: idempotent.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.actions import keyed_restart
+from holdfast.actions.places import before_acting
 from holdfast.actions.supervisord import Deadline, Fault, FaultError, Supervisord
 from holdfast.kernel.catalogue import Catalogue, Service, instance_name, split_instance
 from holdfast.kernel.clock import Clock, SystemClock
@@ -42,18 +45,30 @@ class _Place:
     instance: str
     process: str
     supervisord: Supervisord
+    wrapper: bool = False
+
+    @property
+    def repeatability(self) -> Repeatability:
+        return Repeatability.IDEMPOTENT if self.wrapper else Repeatability.PROBEABLE
 
 
 class RestartService:
     """Restart `service@region`. Takes no parameters."""
 
     name = "restart_service"
-    repeatability = Repeatability.PROBEABLE
     least_impact = "low"
 
     def __init__(self, catalogue: Catalogue, *, clock: Clock | None = None) -> None:
         self._catalogue = catalogue
         self._clock = clock or SystemClock()
+
+    @property
+    def repeatability(self) -> Repeatability:
+        """Say the best that any service here has; the pre-image says what its target has."""
+        wrapped = (s.control.get("supervisord", {}) for s in self._catalogue.services.values())
+        if any(control.get("wrapper") for control in wrapped):
+            return Repeatability.IDEMPOTENT
+        return Repeatability.PROBEABLE
 
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         if params:
@@ -63,7 +78,9 @@ class RestartService:
             )
         place = self._place(target)
         try:
-            return self._look(place)
+            if place.wrapper:
+                keyed_restart.require(place.supervisord, Deadline.after(self._clock, LOOK_S))
+            return {**self._look(place), "repeatability": place.repeatability.value}
         except (TargetUnreachableError, LostReplyError, FaultError) as error:
             return {
                 "reachable": False,
@@ -74,29 +91,27 @@ class RestartService:
             }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
-        place = self._place(request.target)
+        with before_acting():
+            place = self._place(request.target)
         deadline = Deadline.after(self._clock, request.timeout_s)
-        try:
-            before = _read_first(place, deadline)
-            touched = _stop(place, before, deadline)
-        except FaultError as fault:
-            return _untouched(place, fault)
-        try:
-            place.supervisord.start(place.process, deadline)
-        except FaultError as fault:
-            return _not_started(place, fault, before, deadline, touched=touched)
-        except TargetUnreachableError as error:
-            if not touched:
-                raise
+        if _declared(request) != place.repeatability:
             raise LostReplyError(
-                f"{place.instance} was stopped, but the start could not be sent: {error.message}"
-            ) from error
-        return _started(place, deadline, touched=touched)
+                f"{place.instance}: control.supervisord.wrapper was changed since this step was"
+                " intended, so whether it was carried out the other way can't be told here"
+            )
+        if place.wrapper:
+            return keyed_restart.perform(
+                place.supervisord, place.instance, place.process, request, deadline
+            )
+        return _plainly(place, deadline)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
         place = self._place(request.target)
         try:
             now = self._look(place)
+            if place.wrapper and _declared(request) == place.repeatability:
+                deadline = Deadline.after(self._clock, LOOK_S)
+                return keyed_restart.probe(place.supervisord, request, now, deadline)
         except (TargetUnreachableError, LostReplyError, FaultError) as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=bounded(error.message))
         effect, evidence = _compare(request.pre_image, now)
@@ -120,6 +135,7 @@ class RestartService:
             instance=instance_name(service.name, region),
             process=name,
             supervisord=Supervisord(socket_path=str(control["socket"])),
+            wrapper=bool(control.get("wrapper")),
         )
 
     def _service(self, target: str) -> Service:
@@ -156,6 +172,30 @@ class RestartService:
             "spawn_error": bounded(info["spawnerr"], limit=300),
             "stderr_tail": _output(place, deadline),
         }
+
+
+def _declared(request: ActionRequest) -> object:
+    """Say how the step was intended: a plugin that came later knows nothing of it."""
+    return request.pre_image.get("repeatability", Repeatability.PROBEABLE.value)
+
+
+def _plainly(place: _Place, deadline: Deadline) -> ActionOutcome:
+    try:
+        before = _read_first(place, deadline)
+        touched = _stop(place, before, deadline)
+    except FaultError as fault:
+        return _untouched(place, fault)
+    try:
+        place.supervisord.start(place.process, deadline)
+    except FaultError as fault:
+        return _not_started(place, fault, before, deadline, touched=touched)
+    except TargetUnreachableError as error:
+        if not touched:
+            raise
+        raise LostReplyError(
+            f"{place.instance} was stopped, but the start could not be sent: {error.message}"
+        ) from error
+    return _started(place, deadline, touched=touched)
 
 
 def _read_first(place: _Place, deadline: Deadline) -> Mapping[str, Any]:

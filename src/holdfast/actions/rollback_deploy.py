@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.actions.directory_lock import LockBusyError
+from holdfast.actions.places import before_acting, refused
 from holdfast.actions.release_link import (
     VERSION,
     LinkError,
-    LockBusyError,
     Move,
     Moved,
     ReleaseLink,
@@ -80,11 +81,12 @@ class RollbackDeploy:
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
-        service = self._service(request.target)
+        with before_acting():
+            service = self._service(request.target)
         before, to = request.pre_image.get("current"), request.pre_image.get("to")
         if not before or not to:
             why = request.pre_image.get("why", "the step has no pre-image")
-            return _refused("no_previous_release", f"nothing to roll {service.name} back to: {why}")
+            return refused("no_previous_release", f"nothing to roll {service.name} back to: {why}")
         move = Move(
             key=request.idempotency_key,
             before=str(before),
@@ -112,7 +114,7 @@ class RollbackDeploy:
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
         if self.probe(request).effect is not Effect.PRESENT:
-            return _refused("nothing_to_undo", f"{request.target} was not moved by this step")
+            return refused("nothing_to_undo", f"{request.target} was not moved by this step")
         move = Move(
             key=f"{request.idempotency_key}/undo",
             before=str(request.pre_image["to"]),
@@ -236,12 +238,6 @@ def _outcome(service: Service, moved: Moved) -> ActionOutcome:
         summary=f"{service.name}: {moved.text}",
         return_code=0 if moved.ok else 1,
         error_category=moved.category,
-    )
-
-
-def _refused(category: str, text: str) -> ActionOutcome:
-    return ActionOutcome(
-        ok=False, effect=Effect.ABSENT, summary=text, return_code=1, error_category=category
     )
 
 

@@ -26,6 +26,7 @@ READ_BYTES = 65536
 class Fault(IntEnum):
     """The fault codes of supervisord that are told apart here."""
 
+    UNKNOWN_METHOD = 1
     SHUTDOWN_STATE = 6
     BAD_NAME = 10
     NO_FILE = 20

@@ -4,10 +4,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from holdfast.actions import PreviousRelease, build_actions
+from holdfast.app.audit import AuditStore, audit_store
 from holdfast.app.changes import ChangeLog
-from holdfast.app.installation import Installation, database_path, open_ledger
+from holdfast.app.heads import HeadKeeper, Heeding, head_keeper
+from holdfast.app.installation import Installation, database_address
 from holdfast.app.pager import ContactPager
 from holdfast.app.readings import HistoryReadings
 from holdfast.app.targets import Targets
@@ -21,12 +24,14 @@ from holdfast.detection import (
     Watch,
     ZScore,
 )
-from holdfast.engine import Carrier, Engine, Hands, Journal, Monitor
+from holdfast.engine import Carrier, Engine, Hands, Journal, Monitor, Sampler
+from holdfast.engine.ports import Watcher
 from holdfast.kernel.clock import Clock, SystemClock
-from holdfast.ledger import SqliteLedger
+from holdfast.ledger import open_ledger
 from holdfast.policy import Grant
 from holdfast.response import ActionFacts, Timing, World
 from holdfast.response.ports import Action
+from holdfast.response.store import Ledger
 from holdfast.sources import DeploymentsSource, HistoryFile, Scraper
 
 HISTORY_NAME = "history.bin"
@@ -37,25 +42,33 @@ _CHANGES_EVERY_S_MAX = 30.0
 class Parts:
     """A running installation's parts."""
 
-    ledger: SqliteLedger
+    ledger: Ledger
     engine: Engine
-    monitor: Monitor | None
+    monitor: Monitor | Sampler | None
     scraper: Scraper
     targets: Targets
     history: HistoryFile
     changes: ChangeLog | None
+    heads: HeadKeeper
 
 
-def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
-    """Build everything that `serve` runs."""
+def build(
+    installation: Installation, watcher: StdoutWatcher, *, worker_folder: Path | None = None
+) -> Parts:
+    """Build everything that `serve` runs, or, with a folder of its own for readings, a worker.
+
+    A worker samples for itself and opens no incident.
+    """
     clock = SystemClock()
     config = installation.config
-    ledger = open_ledger(database_path(installation.directory), clock)
+    ledger = open_ledger(database_address(installation.directory), clock)
     scraper = Scraper(
         installation.catalogue, timeout_s=min(0.8 * config.sampling_interval_s, 10.0), clock=clock
     )
     history = HistoryFile.open(
-        installation.directory / HISTORY_NAME, scraper.keys, interval_s=config.sampling_interval_s
+        (worker_folder or installation.directory) / HISTORY_NAME,
+        scraper.keys,
+        interval_s=config.sampling_interval_s,
     )
     for message in history.messages:
         watcher.notice(message)
@@ -64,21 +77,28 @@ def build(installation: Installation, watcher: StdoutWatcher) -> Parts:
     actions = build_actions(
         installation.catalogue, previous_release=_previous_release(installation), clock=clock
     )
-    carrier = _carrier(installation, ledger, readings, actions, watcher, clock)
+    audit = audit_store(installation, ledger, clock)
+    heads = head_keeper(installation, ledger, clock, watcher, audit.prune)
+    heeding = Heeding(watcher, heads)
+    carrier = _carrier(installation, ledger, readings, actions, audit, heeding, clock)
     worker = f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(3)}"
     engine = Engine(carrier=carrier, watcher=watcher, worker=worker)
-    changes = _changes(installation, watcher, clock)
-    monitor = _monitor(installation, engine, readings, targets, history, watcher, clock)
-    if monitor is not None and changes is not None:
-        monitor.changes = changes.recent
+    changes, monitor = None, None
+    if worker_folder is None:
+        changes = _changes(installation, watcher, clock)
+        monitor = _monitor(installation, engine, readings, targets, history, watcher, clock)
+        if monitor is not None and changes is not None:
+            monitor.changes = changes.recent
+    sampler = None if worker_folder is None else _sampler(installation, targets, readings, engine)
     return Parts(
         ledger=ledger,
         engine=engine,
-        monitor=monitor,
+        monitor=monitor or sampler,
         scraper=scraper,
         targets=targets,
         history=history,
         changes=changes,
+        heads=heads,
     )
 
 
@@ -100,17 +120,18 @@ def _previous_release(installation: Installation) -> PreviousRelease | None:
 
 def _carrier(
     installation: Installation,
-    ledger: SqliteLedger,
+    ledger: Ledger,
     readings: HistoryReadings,
     actions: Mapping[str, Action],
-    watcher: StdoutWatcher,
+    audit: AuditStore,
+    watcher: Watcher,
     clock: Clock,
 ) -> Carrier:
     config = installation.config
     return Carrier(
         ledger=ledger,
         journal=Journal(ledger=ledger, clock=clock, watcher=watcher, lease_s=config.lease_s),
-        hands=Hands(actions=actions, clock=clock),
+        hands=Hands(actions=actions, clock=clock, audit=audit),
         checks=check_runner(installation, clock),
         readings=readings,
         pager=ContactPager(config.notify.webhook),
@@ -154,6 +175,20 @@ def world(installation: Installation, actions: Mapping[str, Action]) -> World:
             approval_ttl_s=config.approval_ttl_s,
         ),
         check_entities=_check_entities(installation),
+    )
+
+
+def _sampler(
+    installation: Installation, targets: Targets, readings: HistoryReadings, engine: Engine
+) -> Sampler | None:
+    if not installation.catalogue.series():
+        return None
+    return Sampler(
+        scrape=targets.tick,
+        history=readings,
+        clock=engine.carrier.clock,
+        interval_s=installation.config.sampling_interval_s,
+        watcher=engine.watcher,
     )
 
 

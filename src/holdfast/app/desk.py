@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from holdfast.app.installation import database_path, open_ledger
-from holdfast.app.lock import is_serving
+from holdfast.app.installation import database_address
+from holdfast.app.lock import somebody_works
 from holdfast.app.scopes import check_freeze_scope
 from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
 from holdfast.incident import State, fold, full, summary, timeline
@@ -20,8 +20,9 @@ from holdfast.incident.system import FROZEN, REFUSED, THAWED
 from holdfast.kernel.actor import Actor
 from holdfast.kernel.clock import Clock, SystemClock, format_at
 from holdfast.kernel.errors import NotFoundError, RefusedError
-from holdfast.ledger import ChainVerdict, Link
-from holdfast.policy import Scope, freeze_applies
+from holdfast.ledger import ChainVerdict, Link, open_ledger
+from holdfast.ledger.address import is_there
+from holdfast.policy import Scope, freeze_applies, mode_applies
 from holdfast.response.asked import NEEDED_SCOPE
 from holdfast.response.store import SYSTEM_CHAIN, Answer, Request
 
@@ -34,13 +35,14 @@ class Desk:
     """One open installation. Use as a context manager."""
 
     def __init__(self, directory: Path, clock: Clock | None = None) -> None:
-        path = database_path(directory)
-        if not path.exists():
+        address = database_address(directory)
+        if not is_there(address):
             raise NotFoundError(
-                f"there is no ledger at {path}; run `holdfast init {directory}` or give --dir"
+                f"there is no ledger at {address.shown}; "
+                f"run `holdfast init {directory}` or give --dir"
             )
         self.clock = clock or SystemClock()
-        self.ledger = open_ledger(path, self.clock)
+        self.ledger = open_ledger(address, self.clock)
         self._directory = directory
         self.system = SystemView(self.ledger, self.clock)
 
@@ -79,8 +81,8 @@ class Desk:
         return fold(records, incident_id), self._head(incident_id)
 
     def _head(self, incident_id: str) -> bytes:
-        links = self.ledger.links(incident_id)
-        return links[-1].hash if links else b""
+        mark = self.ledger.chain(incident_id)[1]
+        return mark.head if mark else b""
 
     def summaries(self) -> list[dict[str, Any]]:
         """List every incident in its short form, newest first."""
@@ -93,7 +95,7 @@ class Desk:
         """Give one incident in its long form."""
         state, head = self.state(incident_id)
         view = full(state, head, self.ledger.records(incident_id))
-        return {**view, "frozen": self._frozen(state)}
+        return {**view, "frozen": self._frozen(state), "modes_set": self._modes_set(state)}
 
     def _frozen(self, state: State) -> list[dict[str, Any]]:
         """List the freezes that stop anything in this incident: nobody should wonder why."""
@@ -104,6 +106,21 @@ class Desk:
             if any(freeze_applies(f.scope, service=s, region=r) for s, r in places)
         ]
 
+    def _modes_set(self, state: State) -> list[dict[str, Any]]:
+        """List the modes that people set and that lower what may be done in this incident."""
+        name = state.incident_id
+        return [
+            {
+                "scope": m.scope,
+                "mode": m.mode,
+                "by": m.by,
+                "why": m.why,
+                "since": format_at(m.since),
+            }
+            for m in self.system.state().modes.values()
+            if any(mode_applies(m.scope, service=s, incident_id=name) for s in state.services)
+        ]
+
     def timeline(self, incident_id: str) -> list[dict[str, Any]]:
         """Give the timeline of one incident."""
         self.state(incident_id)
@@ -111,15 +128,17 @@ class Desk:
 
     def links(self, incident_id: str) -> Sequence[Link]:
         """Give the stored chain of one incident, or of `_system`."""
-        links = self.ledger.links(incident_id)
+        links, _ = self.ledger.chain(incident_id)
         if not links:
             self.state(incident_id)
         return links
 
     def verify(self, incident_id: str) -> ChainVerdict:
-        """Check the chain of one incident against its hashes."""
+        """Check the chain of one incident against its hashes and its signatures."""
+        from holdfast.app.verifying import Proof, verify_here
+
         self.links(incident_id)
-        return self.ledger.verify(incident_id)
+        return verify_here(self.ledger, incident_id, Proof(self._directory))
 
     # --- asking -----------------------------------------------------------
 
@@ -138,7 +157,7 @@ class Desk:
                 at=self.clock.now(),
             )
         )
-        serving = is_serving(self._directory)
+        serving = somebody_works(self._directory, self.ledger)
         answer = self._wait(request.id, _ANSWER_S if serving else _NOBODY_S)
         if answer is None:
             why = (

@@ -7,16 +7,13 @@ from pathlib import Path
 from holdfast.app.config import check_names, load_catalogue, load_config, load_limits
 from holdfast.app.models import ConfigModel
 from holdfast.kernel.catalogue import Catalogue
-from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import BadInputError, LedgerUnavailableError
-from holdfast.ledger import SqliteLedger
+from holdfast.kernel.errors import BadInputError
+from holdfast.ledger.address import VARIABLE as DATABASE_VARIABLE
+from holdfast.ledger.address import Address, read_address
 from holdfast.policy import Limits
 from holdfast.runbooks import Runbook, parse
 
-DATABASE_VARIABLE = "HOLDFAST_DATABASE_URL"
 DATABASE_NAME = "holdfast.db"
-_SQLITE = "sqlite:///"
-_MAGIC = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,42 +75,9 @@ def load_runbooks(folder: Path) -> tuple[Runbook, ...]:
     return tuple(found.values())
 
 
-def database_path(directory: Path) -> Path:
-    """Say where the ledger is. Raises BadInputError for a database that this version can't use."""
+def database_address(directory: Path) -> Address:
+    """Say where the ledger is. Raises BadInputError, never with a password in it."""
     url = os.environ.get(DATABASE_VARIABLE)
     if not url:
-        return directory / DATABASE_NAME
-    if not url.startswith(_SQLITE):
-        raise BadInputError(_other_database(url), field=DATABASE_VARIABLE)
-    path = Path(url.removeprefix(_SQLITE))
-    return path if path.is_absolute() else directory / path
-
-
-def _other_database(url: str) -> str:
-    """Say why not, without the URL itself: it may hold a password."""
-    scheme = url.partition(":")[0].partition("+")[0]
-    if scheme in {"postgres", "postgresql"}:
-        return (
-            f"{DATABASE_VARIABLE} names a PostgreSQL database, which comes with the next release; "
-            "write sqlite:///PATH or unset it"
-        )
-    return f"{DATABASE_VARIABLE} is no sqlite:///PATH; write one or unset it"
-
-
-def open_ledger(path: Path, clock: Clock) -> SqliteLedger:
-    """Open the ledger. Raises LedgerUnavailableError for a file that is none."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_MAGIC))
-    except FileNotFoundError:
-        start = b""
-    except OSError as error:
-        raise LedgerUnavailableError(
-            f"can't read the ledger {path}: {error.strerror}; mend its rights or give another --dir"
-        ) from None
-    if start and start != _MAGIC:
-        raise LedgerUnavailableError(
-            f"{path} is no ledger: it does not begin as an SQLite database does, so it was "
-            "overwritten or is another file; put a backup in its place"
-        )
-    return SqliteLedger(path, clock)
+        return Address(path=directory / DATABASE_NAME)
+    return read_address(url, directory)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from holdfast.actions.clear_cache import check_prefix
 from holdfast.app.addresses import check_dsn, check_http, check_url
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -15,6 +16,7 @@ LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$"
 Http = Annotated[str, AfterValidator(check_http)]
 Url = Annotated[str, AfterValidator(check_url)]
 Dsn = Annotated[str, AfterValidator(check_dsn)]
+Prefix = Annotated[str, AfterValidator(check_prefix)]
 ModeName = Literal["observe", "guided", "supervised", "autonomous"]
 
 
@@ -98,6 +100,30 @@ class NotifyModel(Strict):
     webhook: Http | None = None
 
 
+class ExportModel(Strict):
+    file: str | None = Field(None, min_length=1)
+    webhook: Http | None = None
+    object_store: Http | None = None
+    token: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(place is not None for place in (self.file, self.webhook, self.object_store)) != 1:
+            raise ValueError("write exactly one of file, webhook, object_store in each entry")
+        if self.token is not None and self.file is not None:
+            raise ValueError("a file needs no token; leave it out")
+        return self
+
+
+class HeadsModel(Strict):
+    every_s: float = Field(60.0, ge=0.1, le=86_400)
+    export: list[ExportModel] = []
+
+
+class AuditModel(Strict):
+    retention_days: float = Field(90.0, gt=0, le=36_500)
+
+
 class ConfigModel(Strict):
     """holdfast.yaml, field by field."""
 
@@ -117,6 +143,8 @@ class ConfigModel(Strict):
     verification: VerificationModel = VerificationModel()
     escalation: EscalationModel = EscalationModel()
     notify: NotifyModel = NotifyModel()
+    heads: HeadsModel = HeadsModel()
+    audit: AuditModel = AuditModel()
 
 
 class LimitModel(Strict):
@@ -129,6 +157,7 @@ class LimitModel(Strict):
 class SupervisordModel(Strict):
     socket: str = Field(min_length=1)
     process: str = "{service}"
+    wrapper: bool = False
 
 
 class ReleaseModel(Strict):
@@ -136,9 +165,41 @@ class ReleaseModel(Strict):
     history: str | None = None
 
 
+class FlagsModel(Strict):
+    file: str = Field(min_length=1)
+    allowed: list[str] = Field(min_length=1)
+
+
+class CacheControlModel(Strict):
+    url: Url
+    prefixes: list[Prefix] = Field(min_length=1)
+    page: int = Field(500, ge=1, le=10_000)
+
+
+class QueueModel(Strict):
+    url: Url
+    lists: list[str] = Field(min_length=1)
+    oldest: Literal["right", "left"] = "right"
+    max: int = Field(100_000, ge=1)
+    page: int = Field(500, ge=1, le=10_000)
+
+
+class ServerModel(Strict):
+    dsn: Dsn
+
+
+class FailoverModel(Strict):
+    primary: ServerModel
+    standby: ServerModel
+
+
 class ControlModel(Strict):
     supervisord: SupervisordModel | None = None
     release: ReleaseModel | None = None
+    flags: FlagsModel | None = None
+    cache: CacheControlModel | None = None
+    queue: QueueModel | None = None
+    failover: FailoverModel | None = None
 
 
 class SignalModel(Strict):

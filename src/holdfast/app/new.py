@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from holdfast.app import audit, heads
+from holdfast.app.audit import open_sealer
 from holdfast.app.files import write_whole
-from holdfast.app.installation import database_path, open_ledger
+from holdfast.app.heads import open_signer
+from holdfast.app.installation import database_address
 from holdfast.app.tokens import first_token
 from holdfast.incident.system import fold_system
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import BadInputError
+from holdfast.ledger.address import Address, is_there, open_ledger
 from holdfast.response.store import SYSTEM_CHAIN
 
 
@@ -32,10 +36,17 @@ _EXPLAINED = (
     ("services.yaml", "the catalogue: what is watched, who owns it, how it is reached"),
 )
 
+_KEYS = (
+    (heads.KEY_NAME, "signs the ledger; back it up, away from the ledger's backups"),
+    (heads.PUBLIC_NAME, "checks those signatures; keep a copy off this machine"),
+    (audit.KEY_NAME, "opens the whole outputs of actions; lost, they are lost"),
+)
+
 
 def init(directory: Path) -> Created:
     """Write the files of a new installation and its first token."""
-    database = database_path(directory)  # refused before anything is written
+    database = database_address(directory)  # refused before anything is written
+    known = is_there(database)
     try:
         (directory / "runbooks").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,16 +61,32 @@ def init(directory: Path) -> Created:
             write_whole(directory / name, text)
             written.append((name, why))
     shown = _shown(database, directory)
-    if not database.exists():
+    if not known:
         written.append((shown, "the ledger; back it up, never edit it"))
     else:
         kept.append(shown)
     token = _first_token(database)
+    _keys(directory, written, kept)
     return Created(directory=directory, files=tuple(written), kept=tuple(kept), token=token)
 
 
-def _shown(database: Path, directory: Path) -> str:
-    return str(database.relative_to(directory) if database.is_relative_to(directory) else database)
+def _keys(directory: Path, written: list[tuple[str, str]], kept: list[str]) -> None:
+    """Make the keys that must not lie in the database."""
+    there = {name for name, _ in _KEYS if (directory / name).exists()}
+    open_signer(directory)
+    open_sealer(directory, make=True)
+    for name, why in _KEYS:
+        if name in there:
+            kept.append(name)
+        elif (directory / name).exists():  # one that lies elsewhere is not made here
+            written.append((name, why))
+
+
+def _shown(database: Address, directory: Path) -> str:
+    path = database.path
+    if path is not None and path.is_relative_to(directory):
+        return str(path.relative_to(directory))
+    return database.shown
 
 
 def _templates() -> list[tuple[str, str, str]]:
@@ -75,11 +102,12 @@ def _templates() -> list[tuple[str, str, str]]:
     return found
 
 
-def _first_token(database: Path) -> str | None:
+def _first_token(database: Address) -> str | None:
     clock = SystemClock()
     ledger = open_ledger(database, clock)
     try:
-        database.chmod(0o600)
+        if database.path is not None:
+            database.path.chmod(0o600)
         if fold_system(ledger.records(SYSTEM_CHAIN)).tokens:
             return None
         return first_token(ledger, _user(), clock.now())

@@ -5,20 +5,19 @@ a graceful end: the step in hand is finished, the incidents are given back.
 """
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from holdfast.api import ApiServer, Sources, build_api
 from holdfast.app.build import Parts, build
 from holdfast.app.installation import Installation
 from holdfast.app.linting import refuse_broken_runbooks
-from holdfast.app.lock import only_one
+from holdfast.app.lock import detector_of, only_one
+from holdfast.app.running import close, on_signal, run, stop
 from holdfast.app.watch import Counts, StdoutWatcher
-
-_JOIN_S = 5.0
+from holdfast.engine import Monitor
+from holdfast.kernel.errors import RefusedError
 
 
 def serve(installation: Installation, *, as_json: bool) -> int:
@@ -31,92 +30,53 @@ def serve(installation: Installation, *, as_json: bool) -> int:
         server = ApiServer(installation.config.listen)
         stack.callback(server.stop)
         parts = build(installation, watcher)
-        stack.callback(_close, parts)
-        stack.enter_context(_on_signal(lambda: _stop(parts)))
+        stack.callback(close, parts)
+        stack.callback(parts.heads.stop)
+        stack.enter_context(_only_opener(parts))
+        stack.enter_context(on_signal(lambda: stop(parts)))
         sources = Sources(
             health=lambda: _health(parts, watcher), metrics=lambda: _metrics(parts, counts)
         )
         server.start(build_api(sources))
         watcher.listening(server.url, os.getpid())
-        return _run(parts, watcher)
-
-
-def _run(parts: Parts, watcher: StdoutWatcher) -> int:
-    monitor = parts.monitor
-    if parts.changes is not None:
-        threading.Thread(target=parts.changes.run, name="changes", daemon=True).start()
-    if monitor is None:
-        watcher.notice("services.yaml has no `scrape` target, so nothing is watched; add one")
-        parts.engine.run()
-    else:
-        sampler = threading.Thread(target=monitor.run, name="monitor", daemon=True)
-        sampler.start()
-        parts.engine.run()
-        monitor.stop()
-        sampler.join(timeout=_JOIN_S)
-    if parts.engine.failed is None:
-        watcher.notice("stopped: what was in hand is finished, and nothing more is watched")
-    return 1 if parts.engine.failed else 0
-
-
-def _stop(parts: Parts) -> None:
-    if parts.changes is not None:
-        parts.changes.stop()
-    if parts.monitor is not None:
-        parts.monitor.stop()
-    parts.engine.stop()
+        return run(parts, watcher)
 
 
 @contextmanager
-def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` from a thread of its own when SIGTERM or SIGINT comes.
+def _only_opener(parts: Parts) -> Iterator[None]:
+    """Be the one that opens incidents on this store. Raises RefusedError while another is.
 
-    A handler may interrupt the main thread with a lock in hand, so it only writes a byte.
+    The right goes with a session of the server: it is asked for anew before each opening.
     """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-
-    def wait() -> None:
-        if os.read(reading, 1):
-            stop()
-
-    def tell(_number: int, _frame: object) -> None:
-        with suppress(BlockingIOError):
-            os.write(writing, b"s")
-
-    waiting = threading.Thread(target=wait, name="signals", daemon=True)
-    waiting.start()
-    before = {each: signal.signal(each, tell) for each in (signal.SIGTERM, signal.SIGINT)}
+    detector = detector_of(parts.ledger)
+    if not detector.held():
+        raise RefusedError(
+            "another `holdfast serve` opens the incidents of this database; run `holdfast worker` "
+            "here to help it, or stop it first"
+        )
+    if isinstance(parts.monitor, Monitor):
+        parts.monitor.may_open = detector.held
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        os.close(writing)
-        waiting.join(timeout=_JOIN_S)
-        os.close(reading)
+        detector.release()
 
 
 def _health(parts: Parts, watcher: StdoutWatcher) -> dict[str, Any]:
     broken = parts.ledger.broken or parts.engine.failed
     troubled = watcher.last_trouble if parts.monitor and watcher.troubled else None
+    troubled = parts.engine.away or troubled or next(iter(parts.heads.rewritten), None)
     return {
         "status": "failed" if broken else "degraded" if troubled else "ok",
         "why": broken or troubled,
         "ticks": parts.monitor.ticks if parts.monitor else 0,
-        "incidents_live": len(parts.engine.live()),
+        "incidents_live": len(parts.engine.known()),
         "targets_down": parts.targets.down,
         "last_trouble": watcher.last_trouble,
+        "heads": list(parts.heads.problems),
     }
 
 
 def _metrics(parts: Parts, counts: Counts) -> bytes:
-    counts.live.set(len(parts.engine.live()))
+    counts.live.set(len(parts.engine.known()))
     return counts.exposition()
-
-
-def _close(parts: Parts) -> None:
-    parts.scraper.close()
-    parts.history.flush()
-    parts.history.close()
-    parts.ledger.close()

@@ -79,6 +79,11 @@ class StdoutWatcher:
     def listening(self, url: str, pid: int) -> None:
         self._say({"event": "listening", "url": url, "pid": pid}, f"listening on {url} (pid {pid})")
 
+    def working(self, worker: str, pid: int) -> None:
+        """Tell that a worker has begun."""
+        text = f"working as {worker} (pid {pid}); incidents are opened by `holdfast serve`"
+        self._say({"event": "working", "worker": worker, "pid": pid}, text)
+
     def notice(self, text: str) -> None:
         self._say({"event": "notice", "text": redact(text)}, redact(text))
 

@@ -8,6 +8,7 @@ import typer
 
 from holdfast.cli import output
 from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
+from holdfast.cli.verifying import verify
 
 
 def add_to(app: typer.Typer) -> None:
@@ -130,9 +131,9 @@ def export(
     ] = None,
     as_json: Json = False,  # noqa: ARG001 - the export is JSON Lines in any case
 ) -> None:
-    """Write the records as JSON Lines, with their hashes.
+    """Write the records and signatures as JSON Lines.
 
-    `holdfast incident verify --file FILE` checks such a file without the database.
+    `holdfast incident verify FILE` checks such a file without the database.
 
     For example:
       holdfast incident export INC-1 --out INC-1.jsonl
@@ -141,57 +142,12 @@ def export(
     from holdfast.app.exports import export_lines, write_lines
 
     with Desk(directory) as desk:
-        written = export_lines(desk.links(incident_id))
+        written, records = export_lines(desk, incident_id)
     if out is None:
         output.lines(written)
     else:
         write_lines(out, written)
-        output.note(f"wrote {len(written)} records to {out}")
-
-
-def verify(
-    incident_id: Annotated[
-        str | None, typer.Argument(metavar="INCIDENT", help="Such as INC-1; or give --file.")
-    ] = None,
-    *,
-    file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An exported file, instead of the ledger.")
-    ] = None,
-    directory: Dir = HERE,
-    as_json: Json = False,
-) -> None:
-    """Check a hash chain. Exit 1 when it is not whole.
-
-    INCIDENT may be `_system`: tokens, freezes and refusals. The heads are not signed yet: a
-    chain that was rewritten as a whole still verifies.
-
-    For example:
-      holdfast incident verify INC-1
-    """
-    from holdfast.app.desk import Desk
-    from holdfast.app.exports import verify_export
-    from holdfast.kernel.errors import BadInputError
-
-    if (incident_id is None) == (file is None):
-        raise BadInputError("give either an incident or --file FILE, and not both")
-    if file is not None:
-        verdict = verify_export(file)
-    else:
-        with Desk(directory) as desk:
-            verdict = desk.verify(incident_id or "")
-    if as_json:
-        output.document(verdict.as_data())
-    elif verdict.ok:
-        output.line(
-            f"{verdict.incident_id}: {verdict.records} records, the chain is whole; "
-            f"head {verdict.head.hex()}; no signature covers it yet"
-        )
-    else:
-        output.line(
-            f"{verdict.incident_id}: BROKEN at record {verdict.first_bad_seq}: {verdict.problem}"
-        )
-    if not verdict.ok:
-        raise typer.Exit(1)
+        output.note(f"wrote {records} records and {len(written) - records} signed heads to {out}")
 
 
 def ask(

@@ -1,4 +1,4 @@
-"""init, serve, detect, check, kv: the installation itself."""
+"""init, serve, worker, detect, check, kv: the installation itself."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from holdfast.cli.options import HERE, Dir, Json, add
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (init, serve, detect):
+    for command in (init, serve, worker, detect):
         add(app, command)
     check = typer.Typer(help="Look at the live state, read-only.", no_args_is_help=True)
     add(check, check_list, "list")
@@ -84,6 +84,22 @@ def serve(*, directory: Dir = HERE, as_json: Json = False) -> None:
     from holdfast.app.serve import serve as run
 
     raise typer.Exit(run(load_installation(directory), as_json=as_json))
+
+
+def worker(*, directory: Dir = HERE, as_json: Json = False) -> None:
+    """Work on incidents beside `serve`: the engine alone.
+
+    Run as many as you like on one database. A worker takes what nobody holds and what a dead
+    one left, and opens nothing itself. Ctrl-C or SIGTERM finishes the step in hand and ends.
+    With --json, stdout is JSON Lines: working, record, target, notice, trouble.
+
+    For example:
+      holdfast worker --dir ./holdfast
+    """
+    from holdfast.app.installation import load_installation
+    from holdfast.app.worker import work
+
+    raise typer.Exit(work(load_installation(directory), as_json=as_json))
 
 
 def detect(

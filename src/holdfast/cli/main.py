@@ -11,7 +11,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from holdfast.cli import incidents, installation, output, respond, runbooks, sandboxed, tokens
+from holdfast.cli import (
+    audit,
+    heads,
+    incidents,
+    installation,
+    ledger,
+    output,
+    respond,
+    runbooks,
+    sandboxed,
+    steering,
+    tokens,
+)
 
 _HELP = """Incident response that holds fast: detect, diagnose, recover, verify, hand over.
 
@@ -53,7 +65,18 @@ APP = typer.Typer(
 )
 APP.callback(help=_HELP)(_root)
 
-for module in (installation, sandboxed, incidents, respond, runbooks, tokens):
+for module in (
+    installation,
+    sandboxed,
+    incidents,
+    respond,
+    steering,
+    runbooks,
+    tokens,
+    audit,
+    heads,
+    ledger,
+):
     module.add_to(APP)
 
 

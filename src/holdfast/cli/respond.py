@@ -174,6 +174,8 @@ def resume(
 ) -> None:
     """Let a held incident go on. The live state is read anew first.
 
+    The target of a step in doubt is looked at again; what can't be told then holds once more.
+
     For example:
       holdfast resume INC-1 --because "the lock is gone"
     """

@@ -49,6 +49,9 @@ def _standing(view: View) -> Iterator[str]:
     for freeze in view["frozen"] if view["phase"] not in _OVER else ():
         who = f"{freeze['scope']} by {freeze['by']} since {_when(freeze['since'])}"
         yield f"  FROZEN     {who}: {freeze['why']}"
+    for each in view["modes_set"] if view["phase"] not in _OVER else ():
+        who = f"{each['scope']} by {each['by']} since {_when(each['since'])}"
+        yield f"  AT MOST    {each['mode']}, set for {who}: {each['why']}"
     yield f"  who        {_who(view)}"
     if view["waiting_for"]:
         yield f"  waits for  {', '.join(view['waiting_for'])}"

@@ -11,5 +11,6 @@ from holdfast.engine.journal import Journal
 from holdfast.engine.monitor import Monitor, Tick
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.runner import Engine
+from holdfast.engine.sampler import Sampler
 
-__all__ = ["Carrier", "Engine", "Hands", "Journal", "Monitor", "OpeningFacts", "Tick"]
+__all__ = ["Carrier", "Engine", "Hands", "Journal", "Monitor", "OpeningFacts", "Sampler", "Tick"]

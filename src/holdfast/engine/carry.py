@@ -1,7 +1,7 @@
 """Carries out what decide() asked for, one command at a time."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, assert_never
@@ -11,13 +11,17 @@ from holdfast.engine.case import Case
 from holdfast.engine.crash_points import CrashPoint, reach
 from holdfast.engine.hands import Hands, request_of
 from holdfast.engine.journal import Journal
+from holdfast.engine.late import LateReports
 from holdfast.engine.ports import Checks, Pager, Readings, System
+from holdfast.engine.standing import overrides_for, set_modes
 from holdfast.escalation import packet, packet_markdown
-from holdfast.incident import State, StepStatus, full
+from holdfast.incident import State, Step, StepStatus, full
 from holdfast.kernel.catalogue import SignalKey, split_instance
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import StaleFenceError
 from holdfast.policy import Freeze, freeze_applies
 from holdfast.response import World
+from holdfast.response.act import at_this_target
 from holdfast.response.commands import (
     AnswerRequest,
     Command,
@@ -44,13 +48,14 @@ from holdfast.response.events import (
     SamplesRead,
     SymptomRead,
 )
-from holdfast.response.ports import CheckContext
+from holdfast.response.ports import CheckContext, Repeatability
 from holdfast.response.store import ChangedMeanwhileError, Ledger
 from holdfast.verification import Sample
 
 _LEASE_MARGIN_S = 5.0
 _AGAIN_S = 0.2
 _LOG_WINDOW = timedelta(hours=1)
+_TOLD_RECORDS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,7 @@ class Carrier:
     system: System
     world: World
     clock: Clock
+    late: LateReports | None = None
 
     def carry_out(  # noqa: C901, PLR0911, PLR0912 - one row per command
         self, case: Case, command: Command
@@ -80,7 +86,8 @@ class Carrier:
             case RunChecks():
                 return self._run_checks(case, command)
             case ReadSymptom():
-                return SymptomRead(symptom=self._symptom(command.series))
+                modes = set_modes(self.system.state())
+                return SymptomRead(symptom=self._symptom(command.series), modes=modes)
             case Prepare():
                 return self._prepare(case, command)
             case Observe():
@@ -144,7 +151,7 @@ class Carrier:
         since = now - self._log_window()
         log = self.ledger.actions_on(command.target, since)
         siblings = [e for name in command.siblings for e in self.ledger.actions_on(name, since)]
-        acting = {e.incident_id for e in log if not e.settled} - {case.claim.incident_id}
+        acting = {e.incident_id for e in log if not e.settled} - {case.incident_id}
         return Prepared(
             step_id=command.step_id,
             pre_image=seen,
@@ -156,6 +163,8 @@ class Carrier:
             freeze=self._freeze(command.target),
             system_seq=system.seq,
             siblings_acting=[entry for entry in siblings if not entry.settled],
+            modes=set_modes(system),
+            overrides=overrides_for(system, case.incident_id),
         )
 
     def _log_window(self) -> timedelta:
@@ -199,6 +208,7 @@ class Carrier:
         except ChangedMeanwhileError:
             case.wake_at = self.clock.now() + timedelta(seconds=_AGAIN_S)
             return None
+        reach(CrashPoint.AFTER_REPEAT)
         return self._act(case, command.step_id, until=before + lease_s, redone=True)
 
     def _act(self, case: Case, step_id: str, *, until: float, redone: bool) -> ActionReturned:
@@ -216,18 +226,60 @@ class Carrier:
                 step_id=step_id, started_at=now, ended_at=now, unreachable=why, redone=redone
             )
         request = request_of(step, fence=case.claim.fence)
-        returned = self.hands.perform(request, step_id, redone=redone)
+        late = self._late_answer(case.incident_id, step, case.claim.fence)
+        returned = self.hands.perform(request, step_id, redone=redone, late=late)
         reach(CrashPoint.AFTER_EFFECT)
         return returned
+
+    def _late_answer(
+        self, incident_id: str, step: Step, fence: int
+    ) -> Callable[[ActionReturned], None] | None:
+        """Say where an answer goes that comes after the step was given up."""
+        late = self.late
+        if late is None:
+            return None
+        return lambda event: late.gave_up(incident_id, step, fence, event)
 
     def _probe(self, case: Case, command: Probe) -> Probed | None:
         step = case.state.step(command.step_id)
         if step is None or step.status is not StepStatus.IN_DOUBT:
             return None
-        system_seq = self.system.state().seq
+        self._take_newer_fence(case, step)
+        system = self.system.state()
         freeze = self._freeze(step.target)
         result = self.hands.probe(request_of(step, fence=case.claim.fence))
-        return Probed(step_id=command.step_id, result=result, freeze=freeze, system_seq=system_seq)
+        reach(CrashPoint.AFTER_PROBE)
+        return Probed(
+            step_id=command.step_id,
+            result=result,
+            freeze=freeze,
+            system_seq=system.seq,
+            modes=set_modes(system),
+            newer_token=case.claim.fence > (step.fence or 0),
+        )
+
+    def _take_newer_fence(self, case: Case, step: Step) -> None:
+        """Claim the incident anew before a target is sealed that only tells tokens apart.
+
+        A request of ours may still be on its way with the fence that we hold: sealing that very
+        fence would let both it and a repeat through.
+        """
+        facts = self.world.actions.get(step.action)
+        kind = at_this_target(step, facts.repeatability if facts else Repeatability.NONE)
+        tells_tokens = kind is Repeatability.REFUSES_STALE_TOKEN
+        if not tells_tokens or case.claim.fence > (step.fence or 0):
+            return
+        old, lease_s, before = case.claim, self.world.timing.lease_s, self.clock.monotonic()
+        self.ledger.release(old)
+        claim = self.ledger.claim_one(old.incident_id, old.owner, lease_s)
+        if claim is None or claim.seq != old.seq:
+            if claim is not None:
+                self.ledger.release(claim)
+            raise StaleFenceError(
+                f"{old.incident_id} was claimed by another worker while this one asked for a newer "
+                f"fence than {old.fence}; nothing more is done here"
+            )
+        case.claim, case.lease_until = claim, before + lease_s
 
     # --- telling ----------------------------------------------------------
 
@@ -261,4 +313,6 @@ class Carrier:
 
     def _view(self, case: Case) -> Mapping[str, object]:
         state: State = case.state
-        return full(state, case.claim.head, case.records)
+        # A packet tells the end of the timeline; the rest need not pass through memory.
+        tail = self.ledger.records(case.incident_id, after=max(0, state.seq - _TOLD_RECORDS))
+        return full(state, case.claim.head, tail)

@@ -13,12 +13,32 @@ VARIABLE = "HOLDFAST_CRASH_POINT"
 
 
 class CrashPoint(StrEnum):
-    """Where the engine can die while it takes a step."""
+    """Where the engine can die: while it takes a step, and while it takes over or lets go."""
 
     BEFORE_INTENT = "before_intent"
     AFTER_INTENT = "after_intent"
     AFTER_EFFECT = "after_effect"
     AFTER_OUTCOME = "after_outcome"
+    BEFORE_VERDICT = "before_verdict"
+    AFTER_VERDICT = "after_verdict"
+    AFTER_DOUBT = "after_doubt"
+    AFTER_PROBE = "after_probe"
+    AFTER_REPEAT = "after_repeat"
+    AFTER_CLAIM = "after_claim"
+    AFTER_PARK = "after_park"
+
+
+# What an undisturbed step passes, in this order.
+IN_A_STEP = (
+    CrashPoint.BEFORE_INTENT,
+    CrashPoint.AFTER_INTENT,
+    CrashPoint.AFTER_EFFECT,
+    CrashPoint.AFTER_OUTCOME,
+    CrashPoint.BEFORE_VERDICT,
+    CrashPoint.AFTER_VERDICT,
+)
+# What a step passes in addition when the reply to its first attempt is lost.
+IN_A_DOUBT = (CrashPoint.AFTER_DOUBT, CrashPoint.AFTER_PROBE, CrashPoint.AFTER_REPEAT)
 
 
 def reach(point: CrashPoint) -> None:

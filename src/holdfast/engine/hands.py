@@ -6,14 +6,16 @@ leaves its step in doubt instead of stopping the engine.
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
+from holdfast.engine.ports import Audit
 from holdfast.incident import Step
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import BadInputError, HoldfastError
+from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.redact import bounded
 from holdfast.response.events import ActionReturned
 from holdfast.response.ports import (
@@ -21,6 +23,7 @@ from holdfast.response.ports import (
     ActionOutcome,
     ActionRequest,
     Effect,
+    KeptOutput,
     LostReplyError,
     ProbeResult,
     TargetUnreachableError,
@@ -38,22 +41,62 @@ class Hands:
 
     actions: Mapping[str, Action]
     clock: Clock
+    audit: Audit | None = None
 
-    def perform(self, request: ActionRequest, step_id: str, *, redone: bool) -> ActionReturned:
-        """Perform one attempt. Never raises."""
+    def perform(
+        self,
+        request: ActionRequest,
+        step_id: str,
+        *,
+        redone: bool,
+        late: Callable[[ActionReturned], None] | None = None,
+    ) -> ActionReturned:
+        """Perform one attempt. Never raises.
+
+        What comes after its time is no outcome any more: it goes to `late`, from another thread.
+        """
         started_at = self.clock.now()
+        try:
+            action = self._action(request.action)
+        except TargetUnreachableError as error:
+            return self._returned(_failed(error), request, step_id, started_at, redone=redone)
+        future = _started(lambda: action.perform(request))
+        wait([future], timeout=request.timeout_s + _GRACE_S)
+        if future.done():
+            return self._returned(future, request, step_id, started_at, redone=redone)
+        given_up = ActionReturned(
+            step_id=step_id,
+            started_at=started_at,
+            ended_at=self.clock.now(),
+            lost=f"no answer within {request.timeout_s:.0f} s",
+            redone=redone,
+        )
+        if late is not None:
+            future.add_done_callback(
+                lambda done: late(self._returned(done, request, step_id, started_at, redone=redone))
+            )
+        return given_up
+
+    def _returned(
+        self,
+        done: "Future[ActionOutcome]",
+        request: ActionRequest,
+        step_id: str,
+        started_at: datetime,
+        *,
+        redone: bool,
+    ) -> ActionReturned:
+        """Turn what an action came to into the event that tells it."""
         outcome: ActionOutcome | None = None
         lost = unreachable = None
         try:
-            action = self._action(request.action)
-            outcome = _within(lambda: action.perform(request), request.timeout_s + _GRACE_S)
-            outcome = _redacted(outcome)
-        except (TargetUnreachableError, BadInputError) as error:
+            outcome = done.result()
+            outcome = _redacted(outcome, self._kept(outcome.output, request, step_id))
+        except TargetUnreachableError as error:
+            # Nothing else means "no effect": bad input found in the middle of an act proves none.
             unreachable = bounded(error.message)
         except LostReplyError as error:
             lost = bounded(error.message)
-        except FutureTimeoutError:
-            lost = f"no answer within {request.timeout_s:.0f} s"
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the effect is not known
             lost = bounded(f"{type(error).__name__}: {error}")
         return ActionReturned(
@@ -65,6 +108,14 @@ class Hands:
             unreachable=unreachable,
             redone=redone,
         )
+
+    def _kept(self, output: str, request: ActionRequest, step_id: str) -> KeptOutput | None:
+        """Keep the whole output before anything of it is told: what is told is cut and redacted."""
+        if self.audit is None or not output:
+            return None
+        # The key is INCIDENT/STEP/ATTEMPT.
+        incident_id = request.idempotency_key.partition("/")[0]
+        return self.audit.keep(incident_id=incident_id, step_id=step_id, output=output)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
         """Look for the effect of an attempt. Never raises: what can't be seen is unknown."""
@@ -100,7 +151,7 @@ class Hands:
     def _action(self, name: str) -> Action:
         if name not in self.actions:
             known = ", ".join(sorted(self.actions))
-            raise BadInputError(f"action {name!r} is unknown; known are {known}")
+            raise TargetUnreachableError(f"action {name!r} is unknown; known are {known}")
         return self.actions[name]
 
 
@@ -118,7 +169,7 @@ def request_of(step: Step, *, fence: int) -> ActionRequest:
     )
 
 
-def _redacted(outcome: ActionOutcome) -> ActionOutcome:
+def _redacted(outcome: ActionOutcome, kept: KeptOutput | None = None) -> ActionOutcome:
     return ActionOutcome(
         ok=outcome.ok,
         effect=outcome.effect,
@@ -126,10 +177,15 @@ def _redacted(outcome: ActionOutcome) -> ActionOutcome:
         return_code=outcome.return_code,
         error_category=outcome.error_category,
         output=bounded(outcome.output),
+        kept=kept,
     )
 
 
 def _within(work: Callable[[], T], timeout_s: float) -> T:
+    return _started(work).result(timeout=timeout_s)
+
+
+def _started(work: Callable[[], T]) -> "Future[T]":
     future: Future[T] = Future()
 
     def run() -> None:
@@ -141,4 +197,10 @@ def _within(work: Callable[[], T], timeout_s: float) -> T:
             future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
     threading.Thread(target=run, name="action", daemon=True).start()
-    return future.result(timeout=timeout_s)
+    return future
+
+
+def _failed(error: Exception) -> "Future[ActionOutcome]":
+    future: Future[ActionOutcome] = Future()
+    future.set_exception(error)
+    return future

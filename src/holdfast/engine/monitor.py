@@ -85,6 +85,8 @@ class Monitor:
     on_tick: Callable[[Tick], None]
     watcher: Watcher
     changes: Callable[[], Iterable[Mapping[str, Any]]] = tuple
+    # Asked before each opening: on a shared store only one process opens incidents.
+    may_open: Callable[[], bool] = lambda: True
     stopping: threading.Event = field(default_factory=threading.Event)
     ticks: int = 0
 
@@ -130,9 +132,18 @@ class Monitor:
     def _tell(self, openings: tuple[Opening, ...], at: datetime) -> None:
         live = self.engine.live()
         for opening in merged_by_group(openings):
-            if is_known(opening, live):
+            if is_known(opening, live) or not self._may_open():
                 continue
             facts = opening_facts(opening, self.catalogue, self.history, self.changes())
             self.engine.opening(facts)
         for state in live:
             self.engine.seen(state.incident_id, returns(state, self.history, at), {})
+
+    def _may_open(self) -> bool:
+        if self.may_open():
+            return True
+        self.watcher.on_trouble(
+            "another process opens the incidents of this database now, so this one does not; stop "
+            "one of the two, or run `holdfast worker` here"
+        )
+        return False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from holdfast.incident import Record, State
 from holdfast.incident.system import SystemState
 from holdfast.kernel.catalogue import Contact, SignalKey
-from holdfast.response.ports import CheckContext, CheckResult
+from holdfast.response.ports import CheckContext, CheckResult, KeptOutput
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +56,14 @@ class Pager(Protocol):
         markdown: str,
     ) -> Mapping[str, Any]:
         """Return the data of the `paged` record."""
+        ...
+
+
+class Audit(Protocol):
+    """The restricted store of whole outputs."""
+
+    def keep(self, *, incident_id: str, step_id: str, output: str) -> KeptOutput:
+        """Keep an output durably, as it is; never raises, but says why it could not."""
         ...
 
 

@@ -1,46 +1,40 @@
 """The loop: claim, decide, carry out, append; then wait for whatever comes next.
 
 Each incident is driven by one thread at a time and written under its own fence.
-A person's request is looked at between any two steps.
+Any number of these loops share one store: what one of them does not hold, or
+drops, another one takes. A person's request is looked at between any two steps.
 """
 
 import threading
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from holdfast.engine.agenda import Agenda
 from holdfast.engine.carry import Carrier
 from holdfast.engine.case import Case
+from holdfast.engine.crash_points import CrashPoint, reach
+from holdfast.engine.drive import Driver
+from holdfast.engine.elsewhere import Elsewhere
+from holdfast.engine.late import LateReports
+from holdfast.engine.leases import Leases
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.ports import Watcher
-from holdfast.incident import Draft, Kind, State, fold
+from holdfast.engine.takeover import Takeover, uncollected
+from holdfast.engine.troubles import Troubles
+from holdfast.incident import Draft, Kind, State
 from holdfast.incident.grouping import place
-from holdfast.kernel.actor import SYSTEM
-from holdfast.kernel.errors import LedgerUnavailableError, StaleFenceError
-from holdfast.kernel.redact import bounded
-from holdfast.response import decide
-from holdfast.response.commands import Write
-from holdfast.response.events import (
-    ActionReturned,
-    Asked,
-    Event,
-    Observed,
-    PageSent,
-    SignalsSeen,
-    Woke,
-)
-from holdfast.response.holding import hold_and_escalate
-from holdfast.response.store import SYSTEM_CHAIN, Answer, Claim, Request
+from holdfast.kernel.errors import LedgerUnavailableError
+from holdfast.response.events import SignalsSeen, Woke
+from holdfast.response.store import SYSTEM_CHAIN
 
 _POLL_S = 0.2
-_BACK_OFF_S = 2.0
-_THREADS = 8
-_CHAIN_OF_EVENTS_MOST = 200
-_FAILURES_MOST = 3
-_NOT_TO_BE_READ_AGAIN = (ActionReturned, PageSent, Observed, SignalsSeen)
+_THREADS = 32
+_PARKED_AT_ONCE = 200
+_PARK_LOOKS_PER_LEASE = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,22 +48,55 @@ class Engine:
     wake: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     failed: str | None = None
-    _early: dict[str, SignalsSeen] = field(default_factory=dict)
+    # Why the store can't be used just now; None while it can.
+    away: str | None = None
+    _agenda: Agenda = field(default_factory=Agenda)
+    _leaving: set[str] = field(default_factory=set)
+    _next_park: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+    _troubles: Troubles = field(init=False)
+    _late: LateReports = field(init=False)
+    _leases: Leases = field(init=False)
+    _takeover: Takeover = field(init=False)
+    _driver: Driver = field(init=False)
+    _elsewhere: Elsewhere = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._troubles = Troubles(watcher=self.watcher, clock=self.carrier.clock)
+        self.use(self.carrier)
+
+    def use(self, carrier: Carrier) -> None:
+        """Work with these means from now on. Before `run`."""
+        ledger, clock, lease_s = carrier.ledger, carrier.clock, carrier.world.timing.lease_s
+        self._late = LateReports(ledger=ledger, clock=clock)
+        self.carrier = replace(carrier, late=self._late)
+        self._leases = Leases(ledger=ledger, clock=clock, lease_s=lease_s)
+        self._takeover = Takeover(
+            ledger=ledger, journal=carrier.journal, clock=clock, worker=self.worker, lease_s=lease_s
+        )
+        self._elsewhere = Elsewhere(ledger=ledger, watcher=self._troubles, clock=clock)
+        self._driver = Driver(
+            carrier=self.carrier,
+            watcher=self._troubles,
+            late=self._late,
+            stopping=self.stopping,
+            unavailable=self._unavailable,
+        )
 
     def run(self) -> None:
         """Work until stopped. Finishes the steps in hand, then gives the incidents back."""
         clock = self.carrier.clock
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="case") as pool:
-            while not self.stopping.is_set():
-                self.wake.clear()
-                try:
-                    self._round(pool)
-                except LedgerUnavailableError as error:
-                    self._trouble(error)
-                except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
-                    self.watcher.on_trouble(f"engine: {type(error).__name__}: {error}")
-                clock.wait(self.wake, _POLL_S)
+        unlisten = self.carrier.ledger.listen(self.wake.set)
+        try:
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="case") as pool:
+                while not self.stopping.is_set():
+                    self.wake.clear()
+                    self._try_round(pool)
+                    clock.wait(self.wake, self._agenda.wait_s(clock.now(), _POLL_S))
+                self._release_idle(pool)
+        finally:
+            unlisten()
         self._release_all()
 
     def stop(self) -> None:
@@ -79,47 +106,36 @@ class Engine:
 
     # --- what comes in ----------------------------------------------------
 
+    def known(self) -> list[State]:
+        """List the live incidents as they were last seen; asks the store nothing."""
+        in_hand = {state.incident_id: state for state in self._states()}
+        others = [s for s in self._elsewhere.known() if s.incident_id not in in_hand]
+        return [state for state in (*in_hand.values(), *others) if not state.ended]
+
     def live(self) -> list[State]:
-        """List the states of the incidents in hand that have not ended."""
-        with self._lock:
-            return [case.state for case in self.cases.values() if not case.state.ended]
+        """List the live incidents, in hand or not, with a fresh look at the store.
+
+        While the store is away: as they were last seen.
+        """
+        try:
+            self._elsewhere.look(self._names())
+        except LedgerUnavailableError as error:
+            self._troubles.on_trouble(error.message)
+        return self.known()
 
     def opening(self, facts: OpeningFacts) -> None:
-        """Open an incident, or attach to the one that is open on these services."""
-        with self._lock:
-            states = [case.state for case in self.cases.values()]
-        found = place(facts.group, states)
-        if found is not None:
-            self.seen(found, facts.signals, facts.baselines)
-            return
-        if self._waits_for_a_lease(facts):
-            return
-        case = self._open(facts)
-        with self._lock:
-            self.cases[case.claim.incident_id] = case
-        self.wake.set()
+        """Open an incident, or attach to the one that is open on these services, whoever has it.
 
-    def _waits_for_a_lease(self, facts: OpeningFacts) -> bool:
-        """Look for an incident on these services whose worker died: it is claimed when its lease
-        ends, and one fault is one incident until then too.
+        One at a time: two at once could open two.
         """
-        ledger = self.carrier.ledger
-        with self._lock:
-            known = set(self.cases)
-        names = [name for name in ledger.incident_ids(live_only=True) if name not in known]
-        found = place(facts.group, [s for name in names if (s := self._read(name)) is not None])
-        if found is not None:
-            event = SignalsSeen(signals=facts.signals, baselines=facts.baselines)
-            with self._lock:
-                self._early[found] = event
-        return found is not None
-
-    def _read(self, incident_id: str) -> State | None:
-        try:
-            return fold(self.carrier.ledger.records(incident_id), incident_id)
-        except Exception as error:  # noqa: BLE001 - one chain that can't be read stops no other
-            self.watcher.on_trouble(f"{incident_id}: {type(error).__name__}: {error}")
-            return None
+        with self._opening:
+            others = self._elsewhere.look(self._names(), facts.group)
+            in_hand = self._states()
+            found = place(facts.group, in_hand) or place(facts.group, others)
+            if found is None:
+                self._take(self._open(facts))
+                return
+        self.seen(found, facts.signals, facts.baselines)
 
     def seen(
         self,
@@ -128,239 +144,213 @@ class Engine:
         baselines: Mapping[str, Mapping[str, Any]],
     ) -> None:
         """Tell an incident what detection sees on its services."""
+        if not signals:
+            return
         with self._lock:
             case = self.cases.get(incident_id)
-        if case is not None and signals:
-            case.post(SignalsSeen(signals=signals, baselines=baselines))
-            self.wake.set()
+            if case is not None and not case.lost:
+                case.post(SignalsSeen(signals=signals, baselines=baselines))
+                self._agenda.now(incident_id)
+        if case is None or case.lost:
+            self._elsewhere.tell(incident_id, signals, baselines)
+        self.wake.set()
 
     def _open(self, facts: OpeningFacts) -> Case:
-        ledger, timing = self.carrier.ledger, self.carrier.world.timing
-        claim = ledger.open_incident(self.worker, timing.lease_s)
-        case = Case(claim=claim, state=State(incident_id=claim.incident_id), records=[])
+        ledger, clock = self.carrier.ledger, self.carrier.clock
+        lease_s = self.carrier.world.timing.lease_s
+        before = clock.monotonic()
+        claim = ledger.open_incident(self.worker, lease_s)
+        state = State(incident_id=claim.incident_id)
+        case = Case(claim=claim, state=state, lease_until=before + lease_s, idle_since=before)
         data = facts.as_data(mode=self.carrier.world.mode)
         self.carrier.journal.write(case, [Draft(kind=Kind.INCIDENT_OPENED, data=data)])
         case.post(Woke())
         return case
 
-    # --- one round --------------------------------------------------------
+    def _take(self, *cases: Case) -> None:
+        if not cases:
+            return
+        with self._lock:
+            self.cases.update({case.incident_id: case for case in cases})
+        for case in cases:
+            self._agenda.now(case.incident_id)
+        self.wake.set()
 
-    def _round(self, pool: ThreadPoolExecutor) -> None:
-        self._renew()
-        self._claim_requested()
-        self._claim_expired()
-        now = self.carrier.clock.now()
-        waiting = set(self.carrier.ledger.waiting())
-        for case in self._in_hand():
-            due = case.wake_at is not None and case.wake_at <= now
-            resting = case.wake_at is not None and case.wake_at > now and case.failed
-            if case.busy or case.lost or resting:
-                continue
-            if case.mail or due or case.claim.incident_id in waiting:
-                case.busy = True
-                pool.submit(self._drive, case)
-        self._drop_ended()
+    def _names(self) -> set[str]:
+        with self._lock:
+            return set(self.cases)
 
     def _in_hand(self) -> list[Case]:
         with self._lock:
             return list(self.cases.values())
 
-    def _claim_requested(self) -> None:
-        """An incident that has ended can still be labelled, closed or noted on."""
-        for incident_id in self.carrier.ledger.waiting():
-            with self._lock:
-                known = incident_id in self.cases
-            if not known and incident_id != SYSTEM_CHAIN:
-                claim = self.carrier.ledger.claim_one(
-                    incident_id, self.worker, self.carrier.world.timing.lease_s
-                )
-                if claim is not None:
-                    self._take_over(claim)
+    def _states(self) -> list[State]:
+        return [case.state for case in self._in_hand()]
 
-    def _claim_expired(self) -> None:
-        timing = self.carrier.world.timing
-        while (claim := self.carrier.ledger.claim_next(self.worker, timing.lease_s)) is not None:
-            self._take_over(claim)
+    # --- one round --------------------------------------------------------
 
-    def _take_over(self, claim: Claim) -> None:
-        try:
-            records = list(self.carrier.ledger.records(claim.incident_id))
-            state = fold(records, claim.incident_id)
-        except Exception as error:  # noqa: BLE001 - one chain that can't be read stops no other
-            text = f"{claim.incident_id} can't be taken over: {type(error).__name__}: {error}"
-            self.watcher.on_trouble(text)
+    def _try_round(self, pool: ThreadPoolExecutor) -> None:
+        if broken := self.carrier.ledger.broken:
+            # Whoever met it first, another thread perhaps: nothing can be written any more.
+            self._unavailable(LedgerUnavailableError(broken))
             return
-        case = Case(claim=claim, state=state, records=records)
-        case.post(Woke())
-        with self._lock:
-            self.cases[claim.incident_id] = case
-            early = self._early.pop(claim.incident_id, None)
-        if early is not None:
-            case.post(early)
+        try:
+            self._round(pool)
+            self.away = None
+        except LedgerUnavailableError as error:
+            self.away = error.message
+            self._unavailable(error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+            self._troubles.on_trouble(f"engine: {type(error).__name__}: {error}")
+
+    def _round(self, pool: ThreadPoolExecutor) -> None:
+        """Whatever is due. Nothing in here is done for an incident that waits."""
+        self._drop_leaving()
+        self._renew()
+        self._late.flush()
+        self._claim()
+        asked = {name for name in self.carrier.ledger.waiting() if name != SYSTEM_CHAIN}
+        self._claim_ended(asked - self._names())
+        for name in dict.fromkeys((*self._agenda.due(self.carrier.clock.now()), *asked)):
+            self._start(pool, name)
+        self._park(asked)
 
     def _renew(self) -> None:
-        """Keep the leases of what is in hand, acting or not: a wait is not a death."""
-        timing = self.carrier.world.timing
-        for case in self._in_hand():
-            left = self.carrier.ledger.lease_left_s(case.claim)
-            if left < timing.lease_s / 2 and not case.lost:
-                try:
-                    self.carrier.ledger.renew(case.claim, timing.lease_s)
-                except StaleFenceError as error:
-                    self._lose(case, error)
+        for case in self._leases.renew(self._in_hand()):
+            self._driver.lose(
+                case,
+                f"{case.incident_id}: the lease of fence {case.claim.fence} has ended and another "
+                "worker may have it; nothing more is done here",
+            )
+            self._leaving.add(case.incident_id)
 
-    def _drop_ended(self) -> None:
-        for case in self._in_hand():
-            over = case.state.ended and not case.busy and not case.mail
-            if over or case.lost:
-                with self._lock:
-                    self.cases.pop(case.claim.incident_id, None)
-                if not case.lost:
-                    self.carrier.ledger.release(case.claim)
+    def _claim(self) -> None:
+        more = self._claim_some()
+        with uncollected() if more else nullcontext():
+            while more and not self.stopping.is_set():
+                self._renew()
+                more = self._claim_some()
 
-    # --- one incident -----------------------------------------------------
+    def _claim_some(self) -> bool:
+        cases, troubles, more = self._takeover.next()
+        self._tell(troubles)
+        self._take(*cases)
+        return more
+
+    def _claim_ended(self, asked: Iterable[str]) -> None:
+        """An incident that has ended can still be labelled, closed or noted on."""
+        names = set(asked)
+        if not names:
+            return
+        for name in sorted(names - set(self.carrier.ledger.incident_ids(live_only=True))):
+            cases, troubles = self._takeover.one(name)
+            self._tell(troubles)
+            self._take(*cases)
+
+    def _tell(self, troubles: Iterable[str]) -> None:
+        for text in troubles:
+            self._troubles.on_trouble(text)
+
+    def _start(self, pool: ThreadPoolExecutor, name: str) -> None:
+        with self._lock:
+            case = self.cases.get(name)
+        if case is None or case.busy or case.lost:
+            return
+        if case.failed and case.wake_at is not None and case.wake_at > self.carrier.clock.now():
+            self._agenda.at(case.wake_at, name)
+            return
+        case.busy = True
+        pool.submit(self._drive, case)
 
     def _drive(self, case: Case) -> None:
         try:
-            case.wake_at, case.failed = None, False
-            while (event := case.take()) is not None:
-                self._handle(case, event)
-            # Every drive ends with a look at what is due, so that no event swallows a timer.
-            self._handle(case, Woke())
-            case.failures = 0
-        except StaleFenceError as error:
-            self._lose(case, error)
-        except LedgerUnavailableError as error:
-            self._rest(case)
-            self._trouble(error)
-        except Exception as error:  # noqa: BLE001 - the loop must outlive one incident's trouble
-            self._fail(case, error)
+            self._driver.drive(case)
         finally:
+            case.idle_since = self.carrier.clock.monotonic()
             case.busy = False
-            self.wake.set()
+            if case.lost or (case.state.ended and not case.mail):
+                self._leaving.add(case.incident_id)
+                self.wake.set()
+            elif case.mail and not case.failed:
+                self._agenda.now(case.incident_id)
+                self.wake.set()
+            elif case.wake_at is not None:
+                self._agenda.at(case.wake_at, case.incident_id)
 
-    def _handle(self, case: Case, first: Event) -> None:
-        """Handle one event and everything that follows from it at once.
+    # --- letting go -------------------------------------------------------
 
-        What the world said is handled before anything new is begun, and requests before both.
-        """
-        queue: deque[Event] = deque([first])
-        wrote = False
-        for _ in range(_CHAIN_OF_EVENTS_MOST):
-            if not queue and not wrote:
-                return
-            if queue:
-                event = queue.popleft()
-            else:
-                event, wrote = Woke(), False
-            if self.stopping.is_set() and not isinstance(event, _NOT_TO_BE_READ_AGAIN):
-                continue
-            if isinstance(event, Woke):
-                self._answer_requests(case)
-            try:
-                wrote |= self._decide_and_carry(case, event, queue)
-            except Exception as error:
-                self._keep(case, [event, *queue], error)
-                raise
-        self._rest(case)
-        self.watcher.on_trouble(f"{case.claim.incident_id} made too many steps at once; it rests")
+    def _drop_leaving(self) -> None:
+        for name in tuple(self._leaving):
+            with self._lock:
+                case = self.cases.get(name)
+                if case is not None and (case.busy or (case.mail and not case.lost)):
+                    continue
+                self.cases.pop(name, None)
+                self._leaving.discard(name)
+            if case is not None:
+                # Also one that was lost: where only a reply was lost, the fence is still ours.
+                self.carrier.ledger.release(case.claim)
 
-    def _decide_and_carry(self, case: Case, event: Event, queue: "deque[Event]") -> bool:
-        """Put what follows into `queue`; say whether anything was written."""
-        commands = decide(case.state, event, self.carrier.clock.now(), self.carrier.world)
-        for command in commands:
-            answer = self.carrier.carry_out(case, command)
-            if answer is not None:
-                queue.append(answer)
-        return any(isinstance(command, Write) for command in commands)
-
-    def _answer_requests(self, case: Case) -> None:
-        for request in self.carrier.ledger.requests(case.claim.incident_id):
-            try:
-                self._answer(case, request)
-            except (LedgerUnavailableError, StaleFenceError):
-                raise
-            except Exception as error:  # noqa: BLE001 - unanswered it would stop the incident for good
-                text = f"Holdfast could not do it: {type(error).__name__}: {error}"
-                self.carrier.ledger.answer(request.id, Answer(ok=False, message=text))
-                self.watcher.on_trouble(f"{case.claim.incident_id}, request {request.kind}: {text}")
-
-    def _answer(self, case: Case, request: Request) -> None:
-        refusal = self.carrier.system.refusal(
-            request.kind, request.actor.token_id, request.actor.kind.value
-        )
-        queue: deque[Event] = deque([Asked(request=request, refusal=refusal)])
-        while queue:
-            self._decide_and_carry(case, queue.popleft(), queue)
-
-    # --- trouble ----------------------------------------------------------
-
-    def _rest(self, case: Case) -> None:
-        case.failed = True
-        case.wake_at = self.carrier.clock.now() + timedelta(seconds=_BACK_OFF_S)
-
-    def _keep(self, case: Case, events: Sequence[Event], error: Exception) -> None:
-        """Keep what the world said and the ledger does not hold yet; all else is read anew."""
-        kept = [event for event in events if isinstance(event, _NOT_TO_BE_READ_AGAIN)]
-        # What fails again and again is our own fault: the step it tells of is found in doubt.
-        if isinstance(error, LedgerUnavailableError | StaleFenceError) or case.failures == 0:
-            case.put_back(kept)
-
-    def _fail(self, case: Case, error: Exception) -> None:
-        """An error of our own. If it stays, the incident is held and a person is called."""
-        case.failures += 1
-        self._rest(case)
-        case.post(Woke())
-        text = f"{type(error).__name__}: {error}"
-        self.watcher.on_trouble(f"{case.claim.incident_id}: {text}")
-        if case.failures < _FAILURES_MOST or case.state.held or case.state.ended:
+    def _park(self, asked: Iterable[str]) -> None:
+        """Give back what has waited for a whole lease and will go on waiting."""
+        now, lease_s = self.carrier.clock.monotonic(), self.carrier.world.timing.lease_s
+        if now < self._next_park:
             return
-        why = bounded(
-            f"Holdfast itself failed {case.failures} times on this incident ({text}); nothing "
-            "more is done here until a person resumes it"
-        )
-        drafts = hold_and_escalate(case.state, why, self.carrier.clock.now())
-        try:
-            self.carrier.journal.write(case, drafts)
-        except Exception as again:  # noqa: BLE001 - tried again after the next failure
-            self.watcher.on_trouble(f"{case.claim.incident_id} can't be held: {again}")
+        horizon = self.carrier.clock.now() + timedelta(seconds=lease_s)
+        idle = [
+            case
+            for case in self._in_hand()
+            if now - case.idle_since >= lease_s
+            and not (case.busy or case.lost or case.failed or case.mail)
+            and (case.wake_at is None or case.wake_at > horizon)
+        ]
+        waiting = set(asked)
+        for case in idle[:_PARKED_AT_ONCE]:
+            if case.incident_id not in waiting:
+                self._park_one(case)
+        if len(idle) <= _PARKED_AT_ONCE:
+            self._next_park = now + lease_s / _PARK_LOOKS_PER_LEASE
 
-    def _lose(self, case: Case, error: StaleFenceError) -> None:
-        """Reports that come after the fence was lost are evidence, never an outcome."""
-        case.lost = True
-        self.watcher.on_trouble(error.message)
+    def _park_one(self, case: Case) -> None:
+        case.idle_since = self.carrier.clock.monotonic()
+        if not self.carrier.ledger.park(case.claim, case.wake_at):
+            return
+        reach(CrashPoint.AFTER_PARK)
+        with self._lock:
+            self.cases.pop(case.incident_id, None)
         while (event := case.take()) is not None:
-            if isinstance(event, ActionReturned):
-                self._keep_late_report(case, event)
+            # It came while the incident was being parked: the inbox wakes whoever is next.
+            if isinstance(event, SignalsSeen):
+                self._elsewhere.tell(case.incident_id, event.signals, event.baselines)
 
-    def _keep_late_report(self, case: Case, event: ActionReturned) -> None:
-        summary = event.outcome.summary if event.outcome else (event.lost or event.unreachable)
-        report = Request(
-            id=f"late/{case.claim.incident_id}/{event.step_id}/{case.claim.fence}",
-            n=0,
-            incident_id=case.claim.incident_id,
-            kind="late_report",
-            actor=SYSTEM,
-            data={"step_id": event.step_id, "summary": summary, "fence": case.claim.fence},
-            at=self.carrier.clock.now(),
-        )
-        try:
-            self.carrier.ledger.submit(report)
-        except LedgerUnavailableError as error:
-            self._trouble(error)
-
-    def _trouble(self, error: LedgerUnavailableError) -> None:
-        self.watcher.on_trouble(error.message)
-        broken = getattr(self.carrier.ledger, "broken", None)
-        if broken:
-            self.failed = broken
-            self.stop()
+    def _release_idle(self, pool: ThreadPoolExecutor) -> None:
+        """Give back at once what is not being worked on, before the steps in hand are awaited."""
+        with self._lock:
+            idle = [case for case in self.cases.values() if not case.busy]
+            for case in idle:
+                del self.cases[case.incident_id]
+        list(pool.map(self._release, idle))
 
     def _release_all(self) -> None:
         for case in self._in_hand():
-            if not case.lost and self.failed is None:
-                try:
-                    self.carrier.ledger.release(case.claim)
-                except LedgerUnavailableError as error:
-                    # The lease ends by itself.
-                    self._trouble(error)
+            self._release(case)
+
+    def _release(self, case: Case) -> None:
+        """Give it back; while the store is away the lease ends by itself."""
+        if case.mail and self.failed is None and self.away is None:
+            # What the world said and could not be written yet gets one more try.
+            self._driver.drive(case)
+        if self.failed is not None or self.away is not None:
+            return
+        try:
+            self.carrier.ledger.release(case.claim)
+        except LedgerUnavailableError as error:
+            self.away = error.message
+            self._unavailable(error)
+
+    def _unavailable(self, error: LedgerUnavailableError) -> None:
+        self._troubles.on_trouble(error.message)
+        broken = self.carrier.ledger.broken
+        if broken:
+            self.failed = broken
+            self.stop()

@@ -6,6 +6,7 @@ records and never kept beside them, so no two accounts can disagree.
 
 from holdfast.incident.fold import evolve, fold
 from holdfast.incident.lifecycle import ENDED, Phase, StepStatus, Trigger
+from holdfast.incident.projected import Projector
 from holdfast.incident.records import Draft, Kind, Record, stamp
 from holdfast.incident.state import Plan, State, Step
 from holdfast.incident.timeline import line
@@ -17,6 +18,7 @@ __all__ = [
     "Kind",
     "Phase",
     "Plan",
+    "Projector",
     "Record",
     "State",
     "Step",

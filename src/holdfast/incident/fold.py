@@ -5,7 +5,6 @@ nothing but the count of unknown kinds: a newer version wrote it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from holdfast.incident.lifecycle import (
@@ -16,8 +15,10 @@ from holdfast.incident.lifecycle import (
     next_step_status,
 )
 from holdfast.incident.records import Kind, Record
-from holdfast.incident.state import Plan, State, Step
+from holdfast.incident.state import Plan, State, Step, changed
 from holdfast.kernel.clock import format_at, parse_at
+
+KEPT_MOST = 50
 
 
 def fold(records: Iterable[Record], incident_id: str) -> State:
@@ -32,13 +33,13 @@ def evolve(state: State, record: Record) -> State:
     """Fold one record. Raises IllegalTransitionError when it can't follow what came before."""
     handler = _HANDLERS.get(record.kind)
     if handler is None:
-        return replace(state, seq=record.seq, unknown_kinds=state.unknown_kinds + 1)
-    return replace(handler(state, record), seq=record.seq)
+        return changed(state, seq=record.seq, unknown_kinds=state.unknown_kinds + 1)
+    return changed(handler(state, record), seq=record.seq)
 
 
 def _opened(state: State, record: Record) -> State:
     data = record.data
-    return replace(
+    return changed(
         state,
         title=data["title"],
         severity=data["severity"],
@@ -58,7 +59,7 @@ def _opened(state: State, record: Record) -> State:
 def _signal(state: State, record: Record) -> State:
     signal = record.data["signal"]
     baselines = {**record.data.get("baselines", {}), **state.baselines}
-    return replace(state, signals={**state.signals, signal["series"]: signal}, baselines=baselines)
+    return changed(state, signals={**state.signals, signal["series"]: signal}, baselines=baselines)
 
 
 def _checks(state: State, record: Record) -> State:
@@ -66,7 +67,7 @@ def _checks(state: State, record: Record) -> State:
     phase = state.phase
     if data.get("purpose") == "diagnosis":
         phase = next_phase(phase, Trigger.CHECKS_STARTED)
-    return replace(
+    return changed(
         state,
         phase=phase,
         checks={**state.checks, **data["results"]},
@@ -76,7 +77,7 @@ def _checks(state: State, record: Record) -> State:
 
 
 def _classified(state: State, record: Record) -> State:
-    return replace(
+    return changed(
         state,
         incident_type=record.data["incident_type"],
         severity=record.data.get("severity", state.severity),
@@ -86,7 +87,7 @@ def _classified(state: State, record: Record) -> State:
 
 def _ranked(state: State, record: Record) -> State:
     data = record.data
-    return replace(
+    return changed(
         state,
         hypotheses=tuple(data["hypotheses"]),
         evidence=tuple(data["evidence"]),
@@ -98,7 +99,7 @@ def _ranked(state: State, record: Record) -> State:
 def _planned(state: State, record: Record) -> State:
     data = record.data
     if data["runbook"] is None:
-        return replace(state, plan_considered=data)
+        return changed(state, plan_considered=data)
     plan = Plan(
         runbook=data["runbook"],
         version=data["version"],
@@ -108,7 +109,7 @@ def _planned(state: State, record: Record) -> State:
         seq=record.seq,
     )
     phase = next_phase(state.phase, Trigger.PLAN_CHOSEN)
-    return replace(state, phase=phase, plan=plan, plan_considered=data)
+    return changed(state, phase=phase, plan=plan, plan_considered=data)
 
 
 def _proposed(state: State, record: Record) -> State:
@@ -135,7 +136,7 @@ def _proposed(state: State, record: Record) -> State:
         variables=data.get("variables", {}),
     )
     kept = tuple(s for s in state.steps if s.step_id != step.step_id)
-    return replace(state, steps=(*kept, step))
+    return changed(state, steps=(*kept, step))
 
 
 def _blocked(state: State, record: Record) -> State:
@@ -184,7 +185,11 @@ def _intended(state: State, record: Record) -> State:
         verdict=data["verdict"],
         intended_seq=record.seq,
     )
-    return replace(after, phase=next_phase(state.phase, Trigger.STEP_INTENDED))
+    return changed(
+        after,
+        phase=next_phase(state.phase, Trigger.STEP_INTENDED),
+        overrides_used=(*state.overrides_used, *data.get("override_ids", ())),
+    )
 
 
 def _finished(state: State, record: Record) -> State:
@@ -204,14 +209,16 @@ def _repeated(state: State, record: Record) -> State:
     step = state.step(record.data["step_id"])
     if step is None:
         return state
-    return _change_step(state, step.step_id, repeats=step.repeats + 1)
+    # The token that the target saw last: the next repeat needs a newer one.
+    fence = record.data.get("fence", step.fence)
+    return _change_step(state, step.step_id, repeats=step.repeats + 1, fence=fence)
 
 
 def _directed(state: State, _record: Record) -> State:
     """A person who directs another step says with it that recovery is not complete."""
     if state.phase is not Phase.VERIFYING:
         return state
-    return replace(state, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
+    return changed(state, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
 
 
 def _settled(state: State, record: Record) -> State:
@@ -224,7 +231,7 @@ def _outcome(state: State, record: Record, outcome: str) -> State:
     trigger = Trigger.STEP_SETTLED if outcome == "succeeded" else Trigger.STEP_FAILED
     ended_at = parse_at(record.data["ended_at"]) if "ended_at" in record.data else record.at
     after = _step(state, record, status, outcome=record.data, ended_at=ended_at)
-    return replace(after, phase=next_phase(state.phase, trigger))
+    return changed(after, phase=next_phase(state.phase, trigger))
 
 
 def _verified(state: State, record: Record) -> State:
@@ -233,7 +240,7 @@ def _verified(state: State, record: Record) -> State:
     status = StepStatus.VERIFIED if met else StepStatus.UNVERIFIED
     after = _step(state, record, status, verification=data)
     if met and data.get("more_to_do"):
-        return replace(after, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
+        return changed(after, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
     return after
 
 
@@ -244,69 +251,75 @@ def _held(state: State, record: Record) -> State:
         "seq": record.seq,
         "by": record.actor.as_data(),
     }
-    return replace(state, held=held)
+    return changed(state, held=held)
 
 
 def _resumed(state: State, record: Record) -> State:
-    return replace(state, held=None, resumed_at=record.at, resumed_seq=record.seq)
+    return changed(state, held=None, resumed_at=record.at, resumed_seq=record.seq)
 
 
 def _escalated(state: State, record: Record) -> State:
     # A new escalation asks anew: who acknowledged an earlier one has not seen this.
     escalated = {**record.data, "at": format_at(record.at), "seq": record.seq}
-    return replace(state, escalated=escalated, acknowledged=None)
+    return changed(state, escalated=escalated, acknowledged=None)
 
 
 def _paged(state: State, record: Record) -> State:
     delivered = any(d["delivered"] for d in record.data["deliveries"])
-    return replace(
+    return changed(
         state,
-        paged=(*state.paged, {**record.data, "at": format_at(record.at), "seq": record.seq}),
+        paged=_newest(state.paged, {**record.data, "at": format_at(record.at), "seq": record.seq}),
         pages=state.pages + int(delivered),
     )
 
 
 def _acknowledged(state: State, record: Record) -> State:
     by = {"by": record.actor.id, "at": format_at(record.at)}
-    return replace(state, acknowledged=by, owner=record.actor.id)
+    return changed(state, acknowledged=by, owner=record.actor.id)
 
 
 def _packet(state: State, record: Record) -> State:
-    return replace(state, packet={"seq": record.seq, "digest": record.data["digest"]})
+    return changed(state, packet={"seq": record.seq, "digest": record.data["digest"]})
 
 
 def _note(state: State, record: Record) -> State:
-    return replace(
-        state, notes=(*state.notes, {"by": record.actor.id, "text": record.data["text"]})
-    )
+    note = {"by": record.actor.id, "text": record.data["text"]}
+    return changed(state, notes=_newest(state.notes, note))
+
+
+def _newest(
+    kept: tuple[Mapping[str, Any], ...], one: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], ...]:
+    """Keep the newest ones; the timeline has all. So folding a record costs the same for ever."""
+    return (*kept[-(KEPT_MOST - 1) :], one)
 
 
 def _labelled(state: State, record: Record) -> State:
-    return replace(state, label={**record.data, "by": record.actor.id})
+    return changed(state, label={**record.data, "by": record.actor.id})
 
 
 def _resolved(state: State, record: Record) -> State:
     phase = next_phase(state.phase, Trigger.RECOVERED)
-    return replace(state, phase=phase, resolved_at=record.at, ending=record.data["why"])
+    return changed(state, phase=phase, resolved_at=record.at, ending=record.data["why"])
 
 
 def _dismissed(state: State, record: Record) -> State:
     phase = next_phase(state.phase, Trigger.DISMISS)
-    return replace(state, phase=phase, ending=record.data["why"], held=None)
+    return changed(state, phase=phase, ending=record.data["why"], held=None)
 
 
 def _merged(state: State, record: Record) -> State:
     phase = next_phase(state.phase, Trigger.MERGE)
     into = record.data["into"]
-    return replace(state, phase=phase, merged_into=into, ending=record.data["why"], held=None)
+    return changed(state, phase=phase, merged_into=into, ending=record.data["why"], held=None)
 
 
 def _closed(state: State, record: Record) -> State:
-    return replace(state, phase=next_phase(state.phase, Trigger.CLOSE), ending=record.data["why"])
+    return changed(state, phase=next_phase(state.phase, Trigger.CLOSE), ending=record.data["why"])
 
 
 def _reopened(state: State, _record: Record) -> State:
-    return replace(state, phase=next_phase(state.phase, Trigger.REOPEN), resolved_at=None)
+    return changed(state, phase=next_phase(state.phase, Trigger.REOPEN), resolved_at=None)
 
 
 def _unchanged(state: State, _record: Record) -> State:
@@ -324,9 +337,9 @@ def _step(state: State, record: Record, status: StepStatus, **changes: object) -
 
 def _change_step(state: State, step_id: str, **changes: Any) -> State:  # noqa: ANN401
     steps = tuple(
-        replace(step, **changes) if step.step_id == step_id else step for step in state.steps
+        changed(step, **changes) if step.step_id == step_id else step for step in state.steps
     )
-    return replace(state, steps=steps)
+    return changed(state, steps=steps)
 
 
 _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {

@@ -1,22 +1,28 @@
-"""The `_system` chain as a fold: freezes, tokens, refusals.
+"""The `_system` chain as a fold: freezes, modes, overrides, tokens, refusals.
 
 What concerns no single incident. A token is known by its digest only; the
 secret was shown once and is nowhere.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast.incident.records import Record
 from holdfast.kernel.clock import parse_at
 
 FROZEN = "frozen"
 THAWED = "thawed"
+MODE_SET = "mode_set"
+MODE_CLEARED = "mode_cleared"
+OVERRIDE_GRANTED = "override_granted"
 TOKEN_CREATED = "token_created"  # noqa: S105 - a kind of record, not a secret
 TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a kind of record, not a secret
 REFUSED = "request_refused"
+AUDIT_READ = "audit_read"
+
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,30 @@ class FreezeFact:
     by: str
     why: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeFact:
+    """A mode that a person set for a scope: it is that mode at most."""
+
+    scope: str
+    mode: str
+    by: str
+    why: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideFact:
+    """One named limit raised for one incident. Whether it was used, the incident's chain says."""
+
+    override_id: str
+    incident_id: str
+    limit: str
+    target: str | None
+    by: str
+    why: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +79,8 @@ class SystemState:
 
     seq: int = 0
     freezes: Mapping[str, FreezeFact] = field(default_factory=dict)
+    modes: Mapping[str, ModeFact] = field(default_factory=dict)
+    overrides: Mapping[str, OverrideFact] = field(default_factory=dict)
     tokens: Mapping[str, TokenFact] = field(default_factory=dict)
 
 
@@ -61,20 +93,61 @@ def fold_system(records: Iterable[Record], state: SystemState | None = None) -> 
 
 
 def _step(state: SystemState, record: Record) -> SystemState:
+    handler = _HANDLERS.get(record.kind)
+    return handler(state, record) if handler else state
+
+
+def _frozen(state: SystemState, record: Record) -> SystemState:
     data = record.data
-    if record.kind == FROZEN:
-        fact = FreezeFact(
-            scope=data["scope"], by=record.actor.id, why=data["because"], since=record.at
-        )
-        return replace(state, freezes={**state.freezes, fact.scope: fact})
-    if record.kind == THAWED:
-        left = {scope: f for scope, f in state.freezes.items() if scope != data["scope"]}
-        return replace(state, freezes=left)
-    if record.kind == TOKEN_CREATED:
-        return _with_token(state, _token(data))
-    if record.kind == TOKEN_REVOKED and data["token_id"] in state.tokens:
-        return _with_token(state, replace(state.tokens[data["token_id"]], revoked=True))
-    return state
+    fact = FreezeFact(scope=data["scope"], by=record.actor.id, why=data["because"], since=record.at)
+    return replace(state, freezes={**state.freezes, fact.scope: fact})
+
+
+def _thawed(state: SystemState, record: Record) -> SystemState:
+    return replace(state, freezes=_without(state.freezes, record.data["scope"]))
+
+
+def _mode_set(state: SystemState, record: Record) -> SystemState:
+    data = record.data
+    fact = ModeFact(
+        scope=data["scope"],
+        mode=data["mode"],
+        by=record.actor.id,
+        why=data["because"],
+        since=record.at,
+    )
+    return replace(state, modes={**state.modes, fact.scope: fact})
+
+
+def _mode_cleared(state: SystemState, record: Record) -> SystemState:
+    return replace(state, modes=_without(state.modes, record.data["scope"]))
+
+
+def _override_granted(state: SystemState, record: Record) -> SystemState:
+    data = record.data
+    fact = OverrideFact(
+        override_id=data["override_id"],
+        incident_id=data["incident_id"],
+        limit=data["limit"],
+        target=data["target"],
+        by=record.actor.id,
+        why=data["because"],
+        expires_at=parse_at(data["expires_at"]),
+    )
+    return replace(state, overrides={**state.overrides, fact.override_id: fact})
+
+
+def _token_created(state: SystemState, record: Record) -> SystemState:
+    return _with_token(state, _token(record.data))
+
+
+def _token_revoked(state: SystemState, record: Record) -> SystemState:
+    token = state.tokens.get(record.data["token_id"])
+    return _with_token(state, replace(token, revoked=True)) if token else state
+
+
+def _without(facts: Mapping[str, Fact], scope: str) -> Mapping[str, Fact]:
+    return {name: fact for name, fact in facts.items() if name != scope}
 
 
 def _token(data: Mapping[str, Any]) -> TokenFact:
@@ -91,3 +164,14 @@ def _token(data: Mapping[str, Any]) -> TokenFact:
 
 def _with_token(state: SystemState, token: TokenFact) -> SystemState:
     return replace(state, tokens={**state.tokens, token.token_id: token})
+
+
+_HANDLERS: Mapping[str, Callable[[SystemState, Record], SystemState]] = {
+    FROZEN: _frozen,
+    THAWED: _thawed,
+    MODE_SET: _mode_set,
+    MODE_CLEARED: _mode_cleared,
+    OVERRIDE_GRANTED: _override_granted,
+    TOKEN_CREATED: _token_created,
+    TOKEN_REVOKED: _token_revoked,
+}

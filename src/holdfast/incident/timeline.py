@@ -13,7 +13,7 @@ from holdfast.incident.records import Kind, Record
 
 _LONG = 600
 # Of the rules that allow a step, those that somebody would ask for at 3 a.m.
-_TELLING_RULES = frozenset({"approval", "precondition", "cooldown", "limit"})
+_TELLING_RULES = frozenset({"approval", "precondition", "cooldown", "limit", "override"})
 _TELLING_SOURCES = frozenset({"autonomy"})
 
 

@@ -208,10 +208,15 @@ def projections(state: State, head: bytes) -> dict[str, Any]:
             "steps": [step_view(step) for step in state.steps],
         },
         f"{prefix}:checkpoint": checkpoint(state, head),
-        f"{prefix}:owner": {
-            "incident_id": state.incident_id,
-            "seq": state.seq,
-            "owner": state.owner,
-            "acknowledged": dict(state.acknowledged) if state.acknowledged else None,
-        },
+        f"{prefix}:owner": owner_key(state),
+    }
+
+
+def owner_key(state: State) -> dict[str, Any]:
+    """Say who has the incident in hand."""
+    return {
+        "incident_id": state.incident_id,
+        "seq": state.seq,
+        "owner": state.owner,
+        "acknowledged": dict(state.acknowledged) if state.acknowledged else None,
     }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 
@@ -32,12 +33,13 @@ class Actor:
 
     @staticmethod
     def from_data(data: dict[str, Any]) -> "Actor":
-        return Actor(
-            kind=ActorKind(data["kind"]),
-            id=data["id"],
-            on_behalf_of=data.get("on_behalf_of"),
-            token_id=data.get("token_id"),
-        )
+        return _actor(data["kind"], data["id"], data.get("on_behalf_of"), data.get("token_id"))
+
+
+# A chain names a handful of actors, thousands of times.
+@lru_cache(maxsize=256)
+def _actor(kind: str, name: str, on_behalf_of: str | None, token_id: str | None) -> Actor:
+    return Actor(kind=ActorKind(kind), id=name, on_behalf_of=on_behalf_of, token_id=token_id)
 
 
 SYSTEM = Actor(kind=ActorKind.SYSTEM, id="holdfast")

@@ -7,6 +7,7 @@ hour without waiting and lets a decision be replayed with the same answer.
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -66,7 +67,14 @@ class ManualClock:
 
 def format_at(at: datetime) -> str:
     """Write a moment as RFC 3339 in UTC with microseconds, so that text sorts as time."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _written(at if at.tzinfo is UTC else at.astimezone(UTC))
+
+
+# An incident's own moments are written with every append. In UTC only: elsewhere two moments of
+# the hour that is repeated in autumn count as equal.
+@lru_cache(maxsize=4096)
+def _written(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_at(text: str) -> datetime:
@@ -75,4 +83,6 @@ def parse_at(text: str) -> datetime:
     Raises ValueError for anything else.
     """
     at = datetime.fromisoformat(text)
+    if at.tzinfo is UTC:  # as everything is that was written here
+        return at
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -1,8 +1,8 @@
 """The hash chain: what makes a change to a written record show.
 
 `hash = sha256(prev_hash || body)`, over the exact bytes that are stored. The
-first record of a chain follows 32 zero bytes. Heads are not signed yet: someone
-who can rewrite a whole chain in the database can still hide that.
+first record of a chain follows 32 zero bytes. Hashes alone don't stop someone who
+can rewrite a whole chain in the database: the signed heads in `ledger.heads` do.
 """
 
 import hashlib
@@ -12,23 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.kernel.canonical import canonical_json
+from holdfast.response.store import Ledger, Link
 
 GENESIS = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """One stored record: the exact body bytes and the hash that was stored with them."""
-
-    incident_id: str
-    seq: int
-    body: bytes
-    hash: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ChainVerdict:
-    """Whether a chain is whole; if not, the first bad record and what is wrong with it."""
+    """Whether a chain is whole; if not, the first bad record and what is wrong with it.
+
+    `signed_up_to_seq` is the last record that a checked signature (of `key_id`) covers; `notes`
+    is what a person should know beside the verdict.
+    """
 
     incident_id: str
     ok: bool
@@ -36,6 +31,9 @@ class ChainVerdict:
     head: bytes
     first_bad_seq: int | None = None
     problem: str | None = None
+    signed_up_to_seq: int | None = None
+    key_id: str | None = None
+    notes: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         return {
@@ -45,7 +43,9 @@ class ChainVerdict:
             "head_hash": self.head.hex(),
             "first_bad_seq": self.first_bad_seq,
             "problem": self.problem,
-            "signed_up_to_seq": None,
+            "signed_up_to_seq": self.signed_up_to_seq,
+            "key_id": self.key_id,
+            "notes": list(self.notes),
         }
 
 
@@ -90,6 +90,12 @@ def verify_chain(
         head=prev,
         problem=None if count else "there is no record",
     )
+
+
+def verify(ledger: Ledger, incident_id: str) -> ChainVerdict:
+    """Check one chain against its hashes and its head, both read at one moment."""
+    links, mark = ledger.chain(incident_id)
+    return verify_chain(incident_id, links, mark.head if mark else None)
 
 
 def _problem(incident_id: str, link: Link, prev: bytes, expected_seq: int) -> str | None:

@@ -15,17 +15,23 @@ from holdfast.kernel.errors import LedgerUnavailableError
 _FIRST_SAFE_VERSION = (3, 51, 3)
 _BUSY_TIMEOUT_MS = 10_000
 _SYNCHRONOUS_FULL = 2
+_CACHE_KIB = 32_768
 
 
-def connect(path: Path, now: Callable[[], float]) -> apsw.Connection:
+def connect(path: Path, now: Callable[[], float], vfs: str | None = None) -> apsw.Connection:
     """Open one connection; `now` (epoch seconds) becomes the SQL function of the leases' clock."""
     assert_safe_version(apsw.sqlite_lib_version())
     try:
-        db = apsw.Connection(str(path))
+        db = apsw.Connection(str(path), vfs=vfs)
         db.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        # Or a statement near a partial index is prepared anew whenever its values change.
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         mode = db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")
         synchronous = db.pragma("synchronous")
+        db.pragma("cache_size", -_CACHE_KIB)
+        # The writer copies the log home itself: SQLite forgets about a sync that failed there.
+        db.pragma("wal_autocheckpoint", 0)
     except apsw.Error as error:
         raise LedgerUnavailableError(
             f"can't open the ledger {path}: {error}; "

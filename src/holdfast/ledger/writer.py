@@ -1,15 +1,15 @@
-"""One thread that writes, for everybody who wants to write.
+"""Group commit without a thread of its own: whoever comes first commits for all who wait.
 
-Callers hand in a piece of work and wait for their own; what waits together is
-committed together (group commit), so sixteen incidents cost about one sync.
-Each piece runs in a savepoint: one that fails takes nothing else with it.
+A caller that finds nobody writing writes at once and pays no thread switch;
+whoever comes meanwhile waits, and one of them commits all of that together, so
+sixteen incidents cost about one sync. Each piece runs in a savepoint: one that
+fails takes nothing else with it.
 """
 
-import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import apsw
@@ -20,117 +20,204 @@ T = TypeVar("T")
 Work = Callable[[apsw.Connection], Any]
 
 GROUP_MAX = 256
+# Big enough that a page written often is copied home once, small enough that a start reads it fast.
+CHECKPOINT_PAGES = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    work: Work
-    future: "Future[Any]"
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(eq=False, slots=True)
+class _Piece:
+    """What one caller handed in: works that are committed together, and how each ended."""
+
+    works: Sequence[Work]
+    results: list[Any] = field(default_factory=list)
+    woken: threading.Lock = field(default_factory=_held_lock)
+    leads: bool = False
+    done: bool = False
 
 
 class Writer:
-    """Owns the writing connection. Thread-safe; `run` blocks until its work is durable."""
+    """Owns the writing connection. Thread-safe; `run` returns once its work is durable."""
 
     def __init__(self, db: apsw.Connection, path: str) -> None:
         self._db = db
+        self._cursor = db.cursor()
         self._path = path
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._broken: str | None = None
+        self._lock = threading.Lock()
+        self._waiting: deque[_Piece] = deque()
+        self._led = False
         self._closed = False
-        self._handing_in = threading.Lock()
-        self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` in a transaction and return its result once that is durable."""
-        future: Future[T] = Future()
-        with self._handing_in:
-            if self._closed:
-                raise LedgerUnavailableError(
-                    f"the ledger {self._path} was closed before this was handed in; "
-                    "nothing was written"
-                )
-            self._queue.put(_Item(work, future))
-        return future.result()
+        self._idle = threading.Condition(self._lock)
+        self._broken: str | None = None
+        self._wal_pages = 0
+        self._checkpoint_at = CHECKPOINT_PAGES
+        db.set_wal_hook(self._count_pages)
 
     @property
     def broken(self) -> str | None:
         """Say why nothing can be written any more; None while all is well."""
         return self._broken
 
-    def close(self) -> None:
-        """Finish what was handed in, then stop."""
-        with self._handing_in:
-            self._closed = True
-            self._queue.put(None)
-        self._thread.join()
+    def run(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work` in a transaction and return its result once that is durable."""
+        result: T | Exception = self.run_all((work,))[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    def _loop(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group, last = self._gather(first)
-            if self._broken:
-                self._fail(group, LedgerUnavailableError(self._broken))
-            else:
-                self._commit(group)
-            if last:
-                return
+    def run_all(self, works: Sequence[Work]) -> list[Any]:
+        """Run these in one transaction; return for each its result, or the error that it raised."""
+        piece = _Piece(works)
+        with self._lock:
+            if self._closed:
+                raise LedgerUnavailableError(
+                    f"the ledger {self._path} was closed before this was handed in; "
+                    "nothing was written"
+                )
+            self._waiting.append(piece)
+            piece.leads = not self._led
+            self._led = True
+        if not piece.leads:
+            self._wait(piece)
+        if piece.leads:
+            self._lead(piece)
+        return piece.results
 
-    def _gather(self, first: _Item) -> tuple[list[_Item], bool]:
-        group = [first]
-        while len(group) < GROUP_MAX:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return group, False
-            if item is None:
-                return group, True
-            group.append(item)
-        return group, False
-
-    def _commit(self, group: list[_Item]) -> None:
-        done: list[tuple[_Item, Any]] = []
+    def _wait(self, piece: _Piece) -> None:
+        """Return once the piece is done, or is to lead."""
         try:
-            self._db.execute("begin immediate")
-            for item in group:
-                self._run_one(item, done)
-            self._db.execute("commit")
+            piece.woken.acquire()
+        except BaseException:
+            # Interrupted by a signal: nobody may wait for one who has gone.
+            with self._lock:
+                if piece in self._waiting:
+                    self._waiting.remove(piece)
+            if piece.leads:
+                self._hand_over()
+            raise
+
+    def close(self) -> None:
+        """Finish what was handed in; nothing is taken any more."""
+        with self._lock:
+            self._closed = True
+            while self._led:
+                self._idle.wait()
+
+    def _lead(self, own: _Piece) -> None:
+        """Commit groups until the own piece is in, then hand over to whoever waits longest."""
+        try:
+            while not own.done:
+                group = self._gather()
+                try:
+                    self._write(group)
+                finally:
+                    self._wake(group, own)
+            if self._wal_pages >= self._checkpoint_at:
+                self._checkpoint()
+        finally:
+            self._hand_over()
+
+    def _wake(self, group: Sequence[_Piece], own: _Piece) -> None:
+        for piece in group:
+            piece.done = True
+            if piece is not own:
+                piece.woken.release()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].woken.release()
+            else:
+                self._led = False
+                self._idle.notify_all()
+
+    def _gather(self) -> list[_Piece]:
+        with self._lock:
+            group, count = [], 0
+            while self._waiting and count < GROUP_MAX:
+                piece = self._waiting.popleft()
+                group.append(piece)
+                count += len(piece.works)
+        return group
+
+    def _write(self, group: Sequence[_Piece]) -> None:
+        if self._broken:
+            self._fail(group, LedgerUnavailableError(self._broken))
+            return
+        try:
+            self._commit(group)
         except apsw.Error as error:
             self._roll_back()
-            self._fail([i for i in group if not i.future.done()], self._unavailable(error))
-            return
-        for item, result in done:
-            item.future.set_result(result)
+            self._fail(group, self._unavailable(error))
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._roll_back()
+                self._fail(
+                    group,
+                    LedgerUnavailableError(
+                        f"the ledger {self._path} was interrupted ({type(error).__name__}); "
+                        "nothing was written"
+                    ),
+                )
+            raise
 
-    def _run_one(self, item: _Item, done: list[tuple[_Item, Any]]) -> None:
-        self._db.execute("savepoint piece")
+    def _commit(self, group: Sequence[_Piece]) -> None:
+        self._cursor.execute("begin immediate")
+        if len(group) == 1 and len(group[0].works) == 1:
+            self._commit_alone(group[0])
+            return
+        for piece in group:
+            for work in piece.works:
+                piece.results.append(self._run_one(work))
+        self._cursor.execute("commit")
+
+    def _commit_alone(self, piece: _Piece) -> None:
+        """One work needs no savepoint: what it leaves undone is the whole transaction."""
         try:
-            result = item.work(self._db)
-        except apsw.Error as error:
-            if not isinstance(error, apsw.ConstraintError):
+            result = piece.works[0](self._db)
+        except Exception as error:
+            if _is_fault_of_the_store(error):
                 raise
-            self._undo_piece(item, error)
+            self._cursor.execute("rollback")
+            piece.results = [error]
             return
-        except Exception as error:  # noqa: BLE001 - handed to the caller who sent the work
-            self._undo_piece(item, error)
-            return
-        self._db.execute("release piece")
-        done.append((item, result))
+        piece.results = [result]
+        self._cursor.execute("commit")
 
-    def _undo_piece(self, item: _Item, error: Exception) -> None:
-        self._db.execute("rollback to piece")
-        self._db.execute("release piece")
-        item.future.set_exception(error)
+    def _run_one(self, work: Work) -> Any:  # noqa: ANN401 - the caller's own type
+        self._cursor.execute("savepoint piece")
+        try:
+            result = work(self._db)
+        except Exception as error:
+            if _is_fault_of_the_store(error):
+                raise
+            return self._undone(error)
+        self._cursor.execute("release piece")
+        return result
+
+    def _undone(self, error: Exception) -> Exception:
+        self._cursor.execute("rollback to piece")
+        self._cursor.execute("release piece")
+        return error
 
     def _roll_back(self) -> None:
         try:
             if self._db.in_transaction:
-                self._db.execute("rollback")
+                self._cursor.execute("rollback")
         except apsw.Error as error:
             self._broken = (
                 f"the ledger {self._path} can't roll back ({error}); stop and check the disk"
             )
 
     def _unavailable(self, error: apsw.Error) -> LedgerUnavailableError:
+        if self._broken:
+            return LedgerUnavailableError(self._broken)
         if isinstance(error, apsw.FullError):
             return LedgerUnavailableError(
                 f"the disk of the ledger {self._path} is full; nothing was written and no action "
@@ -148,6 +235,27 @@ class Writer:
         )
         return LedgerUnavailableError(self._broken)
 
-    def _fail(self, group: list[_Item], error: LedgerUnavailableError) -> None:
-        for item in group:
-            item.future.set_exception(error)
+    def _fail(self, group: Sequence[_Piece], error: LedgerUnavailableError) -> None:
+        for piece in group:
+            piece.results = [error for _ in piece.works]
+
+    def _count_pages(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._wal_pages:
+            self._checkpoint_at = CHECKPOINT_PAGES  # the log began anew
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Copy the log home. SQLite's own checkpoint would try again after a failed sync."""
+        self._checkpoint_at = self._wal_pages + CHECKPOINT_PAGES
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.BusyError, apsw.FullError):
+            return  # another one is at it, or there is no room: the log still holds everything
+        except apsw.Error as error:
+            self._unavailable(error)
+
+
+def _is_fault_of_the_store(error: Exception) -> bool:
+    """Tell a file that fails, which stops the group, from a work that does not go."""
+    return isinstance(error, apsw.Error) and not isinstance(error, apsw.ConstraintError)

@@ -11,9 +11,12 @@ from holdfast.policy.modes import (
     Mode,
     ModeInput,
     ModeVerdict,
+    SetMode,
     effective_mode,
+    mode_applies,
     read_mode,
 )
+from holdfast.policy.overrides import RAISABLE, VALID_S, Override
 from holdfast.policy.question import (
     Approval,
     Freeze,
@@ -29,7 +32,9 @@ from holdfast.policy.scopes import Principal, Scope, TokenKind, authorize, grant
 from holdfast.policy.step_hash import step_hash
 
 __all__ = [
+    "RAISABLE",
     "RULES",
+    "VALID_S",
     "Approval",
     "Decision",
     "Freeze",
@@ -43,9 +48,11 @@ __all__ = [
     "ModeInput",
     "ModeVerdict",
     "Origin",
+    "Override",
     "PastAction",
     "Principal",
     "Scope",
+    "SetMode",
     "TokenKind",
     "Verdict",
     "authorize",
@@ -53,6 +60,7 @@ __all__ = [
     "evaluate",
     "freeze_applies",
     "grantable",
+    "mode_applies",
     "read_mode",
     "step_hash",
 ]

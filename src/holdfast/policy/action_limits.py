@@ -33,6 +33,7 @@ def restarts(question: GuardInput) -> Iterator[Ground]:
         threshold=f"at most {limits.restarts_per_target}",
         source="limits.restarts_per_target",
         at=question.now,
+        limit="restarts_per_target",
     )
 
 
@@ -58,6 +59,7 @@ def instances_added(question: GuardInput) -> Iterator[Ground]:
         threshold=f"at most {limits.instances_added_max}",
         source=source,
         at=question.now,
+        limit="instances_added_max",
     )
 
 
@@ -84,4 +86,6 @@ def rollback_age(question: GuardInput) -> Iterator[Ground]:
         threshold=limit,
         source=source,
         at=question.deployed_at,
+        # A time ahead of our clock is no age that a person could raise a limit to.
+        limit="rollback_age_max_s" if age_s > limit_s else None,
     )

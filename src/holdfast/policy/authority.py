@@ -21,7 +21,11 @@ def mode(question: GuardInput) -> Iterator[Ground]:
     found = effective_mode(question.modes)
     for reason in found.reasons:
         yield Ground(decision=Decision.ALLOW, reason=replace(reason, ok=True))
-    yield _BY_MODE[found.mode](question)
+    said = _BY_MODE[found.mode](question)
+    if said.decision is not Decision.ALLOW and found.lowered:
+        text = f"{said.reason.text}; {found.lowered_by()}"
+        said = replace(said, reason=replace(said.reason, text=text))
+    yield said
 
 
 def _observe(question: GuardInput) -> Ground:

@@ -12,6 +12,7 @@ from holdfast.kernel import Reason, format_at
 from holdfast.policy.action_limits import instances_added, restarts, rollback_age
 from holdfast.policy.authority import OBSERVE_RULE, approval_problem, directive, mode
 from holdfast.policy.modes import Mode, effective_mode
+from holdfast.policy.overrides import Override, override_for
 from holdfast.policy.question import GuardInput
 from holdfast.policy.rules import (
     Decision,
@@ -52,7 +53,8 @@ RULES: tuple[Rule, ...] = (
 class Verdict:
     """The answer with all its reasons. `needs` are those that wait for an approval.
 
-    `would_have`: only the mode `observe` stood in the way.
+    `would_have`: only the mode `observe` stood in the way. `overrides` are used up by the intent
+    that follows. `lowered_by`: which people set the mode as low as it is, and why.
     """
 
     decision: Decision
@@ -61,6 +63,8 @@ class Verdict:
     needs: tuple[Reason, ...]
     mode: Mode
     would_have: bool = False
+    overrides: tuple[Override, ...] = ()
+    lowered_by: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -89,17 +93,44 @@ class Verdict:
 
 def evaluate(question: GuardInput) -> Verdict:
     """Ask every rule, then weigh what they said."""
-    grounds = [found for rule in RULES for found in rule(question)]
+    asked = [found for rule in RULES for found in rule(question)]
+    grounds, overrides = _raised(question, asked)
     refusals = [found for found in grounds if found.decision is Decision.REFUSE]
     grounds, needs = _answer_needs(question, grounds)
+    found = effective_mode(question.modes)
     return Verdict(
         decision=_weigh(refusals, needs),
-        reasons=tuple(found.reason for found in grounds),
-        refusals=tuple(found.reason for found in refusals),
-        needs=tuple(found.reason for found in needs),
-        mode=effective_mode(question.modes).mode,
-        would_have=[found.reason.rule for found in refusals] == [OBSERVE_RULE],
+        reasons=tuple(each.reason for each in grounds),
+        refusals=tuple(each.reason for each in refusals),
+        needs=tuple(each.reason for each in needs),
+        mode=found.mode,
+        would_have=[each.reason.rule for each in refusals] == [OBSERVE_RULE],
+        overrides=overrides,
+        lowered_by=found.lowered_by(),
     )
+
+
+def _raised(
+    question: GuardInput, grounds: Sequence[Ground]
+) -> tuple[list[Ground], tuple[Override, ...]]:
+    """Let an override answer the limit that it names; nothing else asks for one."""
+    after: list[Ground] = []
+    used: list[Override] = []
+    for found in grounds:
+        override = None
+        if found.decision is Decision.REFUSE and found.limit is not None:
+            override = override_for(
+                found.limit, question.overrides, target=question.target, now=question.now
+            )
+        if override is None:
+            after.append(found)
+            continue
+        used.append(override)
+        text = f"{found.reason.text} (raised once)"
+        raised = replace(found.reason, ok=True, text=text)
+        said = Reason(rule="override", ok=True, text=override.sentence(), source=override.by)
+        after += [Ground(decision=Decision.ALLOW, reason=each) for each in (raised, said)]
+    return after, tuple(used)
 
 
 def _weigh(refusals: Sequence[Ground], needs: Sequence[Ground]) -> Decision:

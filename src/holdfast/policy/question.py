@@ -12,6 +12,7 @@ from typing import Any
 from holdfast.kernel import Reason
 from holdfast.policy.limits import Limits
 from holdfast.policy.modes import ModeInput
+from holdfast.policy.overrides import Override
 from holdfast.policy.scopes import Principal, TokenKind
 
 FREEZE_ALL = "all"
@@ -109,6 +110,7 @@ class GuardInput:
     regions_in_flight: tuple[str, ...] = ()
     service_regions: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    overrides: tuple[Override, ...] = ()
 
     @property
     def is_high_impact(self) -> bool:

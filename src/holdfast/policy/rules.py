@@ -24,10 +24,11 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """One reason with its weight."""
+    """One reason with its weight. `limit` names the limit that a person's override can raise."""
 
     decision: Decision
     reason: Reason
+    limit: str | None = None
 
 
 Rule = Callable[[GuardInput], Iterable[Ground]]
@@ -45,6 +46,7 @@ def ground(
     threshold: str | None = None,
     source: str | None = None,
     at: datetime | None = None,
+    limit: str | None = None,
 ) -> Ground:
     """Put one ground together."""
     reason = Reason(
@@ -56,7 +58,7 @@ def ground(
         source=source,
         at=format_at(at) if at else None,
     )
-    return Ground(decision=decision, reason=reason)
+    return Ground(decision=decision, reason=reason, limit=limit)
 
 
 def _passes(*, ok: bool) -> Decision:
@@ -177,6 +179,7 @@ def cooldown(question: GuardInput) -> Iterator[Ground]:
         threshold=f"{format_duration(question.cooldown_s)} between two steps",
         source="action log",
         at=last,
+        limit="cooldown",
     )
 
 
@@ -203,6 +206,7 @@ def blast_radius(question: GuardInput) -> Iterator[Ground]:
         text,
         reading=f"{len(touched)} of {len(everywhere)} regions ({', '.join(sorted(touched))})",
         threshold=f"at most {question.limits.region_share_max:.0%}",
+        limit="region_share_max",
     )
 
 

@@ -13,6 +13,7 @@ from holdfast.kernel.clock import format_at
 from holdfast.response.commands import Command, Probe, Redo, WakeAt, Write
 from holdfast.response.events import ActionReturned, Probed
 from holdfast.response.holding import hold_and_escalate
+from holdfast.response.modes import only_observes
 from holdfast.response.ports import ActionOutcome, Effect, Repeatability
 from holdfast.response.store import Seen
 from holdfast.response.world import World
@@ -35,7 +36,7 @@ def on_returned(state: State, event: ActionReturned, now: datetime) -> tuple[Com
         error_category="unreachable",
     )
     if not outcome.ok and outcome.effect is Effect.UNKNOWN:
-        return (_doubt(step, outcome.summary),)
+        return (_doubt(step, outcome.summary, outcome=outcome),)
     if event.redone and not outcome.ok:
         return _not_repeated(state, step, outcome, now)
     kind = Kind.STEP_RECONCILED if event.redone else Kind.STEP_FINISHED
@@ -51,7 +52,8 @@ def _not_repeated(
         f"{step.action} on {step.target} (step {step.step_id}) is still in doubt: performed again "
         f"it answered: {outcome.summary}; look at {step.target}, then run `holdfast settle`"
     )
-    return (_doubt(step, outcome.summary, *hold_and_escalate(state, why, now)),)
+    told = hold_and_escalate(state, why, now)
+    return (_doubt(step, outcome.summary, *told, outcome=outcome),)
 
 
 def _finished(step: Step, event: ActionReturned, outcome: ActionOutcome) -> dict[str, Any]:
@@ -74,15 +76,18 @@ def _finished(step: Step, event: ActionReturned, outcome: ActionOutcome) -> dict
         "fence": step.fence,
         "reversible": step.pre_image.get("reversible"),
     }
+    if outcome.kept is not None:
+        data.update(outcome.kept.as_data())
     if event.redone:
         data["how"] = "performed again with its own key, which the target remembers"
     return data
 
 
-def _doubt(step: Step, why: str, *more: Draft) -> Write:
-    draft = Draft(
-        kind=Kind.STEP_IN_DOUBT, cause=step.intended_seq, data={"step_id": step.step_id, "why": why}
-    )
+def _doubt(step: Step, why: str, *more: Draft, outcome: ActionOutcome | None = None) -> Write:
+    data: dict[str, Any] = {"step_id": step.step_id, "why": why}
+    if outcome is not None and outcome.kept is not None:
+        data.update({"output": outcome.output, **outcome.kept.as_data()})
+    draft = Draft(kind=Kind.STEP_IN_DOUBT, cause=step.intended_seq, data=data)
     return Write(drafts=(draft, *more))
 
 
@@ -152,13 +157,24 @@ def _absent(
     state: State, step: Step, event: Probed, now: datetime, world: World
 ) -> tuple[Command, ...]:
     facts = world.actions.get(step.action)
-    kind = facts.repeatability if facts else Repeatability.NONE
+    kind = at_this_target(step, facts.repeatability if facts else Repeatability.NONE)
     if state.held:
         return ()
-    stop = _why_not_redo(step, event, kind)
+    stop = _why_not_redo(step, event, kind) or _why_not_here(state, step, event, world)
     if stop is None:
         return (_redo(step, event, kind),)
     return (Write(drafts=hold_and_escalate(state, stop, now, facts=_fact(step, event))),)
+
+
+def at_this_target(step: Step, best: Repeatability) -> Repeatability:
+    """Take what the target could give when the step was intended, if that is less than the best."""
+    declared = step.pre_image.get("repeatability")
+    if declared is None:
+        return best
+    strongest_first = list(Repeatability)
+    known = {each.value: each for each in strongest_first}
+    here = known.get(str(declared), Repeatability.NONE)
+    return max(best, here, key=strongest_first.index)
 
 
 def _redo(step: Step, event: Probed, kind: Repeatability) -> Redo:
@@ -189,9 +205,25 @@ def _why_not_redo(step: Step, event: Probed, kind: Repeatability) -> str | None:
             f"{what}; a late effect of the first attempt can't be ruled out, so it is not "
             f"repeated; {settle}"
         )
+    if kind is Repeatability.REFUSES_STALE_TOKEN and not event.newer_token:
+        return (
+            f"{what}; a repeat would carry the same token as the first try, which may still be on "
+            f"its way; {settle}"
+        )
     if step.repeats >= _REPEATS_MOST:
         return f"{what}; it was repeated {step.repeats} times without an answer; {settle}"
     return None
+
+
+def _why_not_here(state: State, step: Step, event: Probed, world: World) -> str | None:
+    """Whoever takes over may be set up to act less than the one who intended the step."""
+    if not only_observes(state, step, world, event.modes):
+        return None
+    return (
+        f"{step.action} on {step.target} (step {step.step_id}) is in doubt and its effect is not "
+        f"there; the mode is observe now, which performs nothing, so it is not repeated; look at "
+        f"{step.target}, then run `holdfast settle` with what you saw"
+    )
 
 
 def _cannot_tell(state: State, step: Step, event: Probed, now: datetime) -> tuple[Command, ...]:

@@ -17,8 +17,9 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Scope
 from holdfast.response.commands import AnswerRequest, Command, Observe, Write
+from holdfast.response.diagnosing import news
 from holdfast.response.events import Asked, Observed
-from holdfast.response.holding import close_open_step, held_by_person, open_step
+from holdfast.response.holding import close_open_step, held_by_person, in_doubt_text, open_step
 from holdfast.response.planning import StepSpec, next_step_id, proposal
 from holdfast.response.store import Answer, Request
 from holdfast.response.world import World
@@ -39,6 +40,7 @@ NEEDED_SCOPE: Mapping[str, Scope] = {
     "direct": Scope.DIRECT,
     "did": Scope.DIRECT,
     "settle": Scope.DIRECT,
+    "override": Scope.APPROVE,
 }
 
 
@@ -142,7 +144,7 @@ def _ack(case: _Case) -> tuple[Command, ...]:
 def _dismiss(case: _Case) -> tuple[Command, ...]:
     _not_ended(case)
     if case.state.unsettled:
-        raise _refuse(_in_doubt_text(case.state))
+        raise _refuse(in_doubt_text(case.state))
     why = case.data["because"]
     left = close_open_step(case.state, f"the incident was dismissed by {case.request.actor.id}")
     drafts = (*left, _draft(case, Kind.DISMISSED, {"why": why}))
@@ -155,7 +157,7 @@ def _merge(case: _Case) -> tuple[Command, ...]:
     if into == case.state.incident_id:
         raise _refuse(f"{into} can't be merged into itself; name the other incident")
     if case.state.unsettled:
-        raise _refuse(_in_doubt_text(case.state))
+        raise _refuse(in_doubt_text(case.state))
     data = {"into": into, "why": case.data["because"]}
     left = close_open_step(case.state, f"the incident was merged into {into}")
     return _done(case, (*left, _draft(case, Kind.MERGED, data)), f"merged into {into}")
@@ -193,10 +195,12 @@ def _resume(case: _Case) -> tuple[Command, ...]:
     _not_ended(case)
     if not case.state.held:
         raise _refuse(f"{case.state.incident_id} is not held; there is nothing to resume")
-    if case.state.unsettled:
-        raise _refuse(_in_doubt_text(case.state))
     draft = _draft(case, Kind.RESUMED, {"why": case.data["because"]})
     drafts = (*_on_it(case.state, case.request), draft)
+    if case.state.unsettled:
+        step = case.state.unsettled[0]
+        text = f"resumed; {step.target} is looked at again first: step {step.step_id} is in doubt"
+        return _done(case, drafts, text)
     return _done(case, drafts, "resumed; the live state is read anew before the next step")
 
 
@@ -297,7 +301,7 @@ def _may_direct(case: _Case) -> None:
             f"action {action!r} is unknown; known are {', '.join(sorted(case.world.actions))}"
         )
     if state.unsettled:
-        raise _refuse(_in_doubt_text(state))
+        raise _refuse(in_doubt_text(state))
     if state.held and held_by_person(state):
         raise _refuse(
             f"{state.incident_id} is held by {state.held['by']['id']}: {state.held['why']}; run "
@@ -360,13 +364,12 @@ def _settle(case: _Case) -> tuple[Command, ...]:
     return _done(case, drafts, message, settles=(step.idempotency_key or "",))
 
 
-def _in_doubt_text(state: State) -> str:
-    step = state.unsettled[0]
-    return (
-        f"step {step.step_id} ({step.action} on {step.target}) has no known outcome; look at the "
-        f"target, then run `holdfast settle {state.incident_id} {step.step_id} "
-        "happened|not-happened --evidence TEXT`"
-    )
+def _signals_seen(case: _Case) -> tuple[Command, ...]:
+    """What detection saw, told by a process that does not hold this incident."""
+    drafts = news(case.state, case.data["signals"], case.data["baselines"])
+    if not drafts:
+        return (_answer(case.request, "nothing new to this incident", ok=True),)
+    return _done(case, drafts, "attached")
 
 
 def _late_report(case: _Case) -> tuple[Command, ...]:
@@ -380,6 +383,7 @@ _HANDLERS: Mapping[str, Callable[[_Case], tuple[Command, ...]]] = {
     "label": _label,
     "close": _close,
     "note": _note,
+    "override": _note,
     "hold": _hold,
     "resume": _resume,
     "approve": _approve,
@@ -388,4 +392,5 @@ _HANDLERS: Mapping[str, Callable[[_Case], tuple[Command, ...]]] = {
     "did": _did,
     "settle": _settle,
     "late_report": _late_report,
+    "signals_seen": _signals_seen,
 }

@@ -40,7 +40,7 @@ def decide(  # noqa: C901, PLR0911 - one row per event; assert_never finds the f
         case ChecksDone():
             return diagnosing.on_checks(state, event, now, world)
         case SymptomRead():
-            return diagnosing.on_symptom(state, event, now, world)
+            return planning.on_fresh_symptom(state, event, now, world)
         case Prepared():
             return planning.on_prepared(state, event, now, world)
         case ActionReturned():

@@ -6,7 +6,7 @@ classified, ranked and matched with a runbook. No match is no guess: it holds.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,17 +63,26 @@ def start(state: State, now: datetime) -> tuple[Command, ...]:
 
 def on_signals(state: State, event: SignalsSeen) -> tuple[Command, ...]:
     """Attach what is new: another series, one that got worse, one that came back."""
+    drafts = news(state, event.signals, event.baselines)
+    return (Write(drafts=drafts),) if drafts else ()
+
+
+def news(
+    state: State,
+    signals: Iterable[Mapping[str, Any]],
+    baselines: Mapping[str, Mapping[str, Any]],
+) -> tuple[Draft, ...]:
+    """Say what of these signals this incident has not been told yet; an ended one needs nothing."""
     if state.ended:
         return ()
-    drafts = tuple(
+    return tuple(
         Draft(
             kind=Kind.SIGNAL_ATTACHED,
-            data={"signal": dict(signal), "baselines": _baselines_of(signal, event.baselines)},
+            data={"signal": dict(signal), "baselines": _baselines_of(signal, baselines)},
         )
-        for signal in event.signals
+        for signal in signals
         if _is_news(state, signal)
     )
-    return (Write(drafts=drafts),) if drafts else ()
 
 
 def _baselines_of(

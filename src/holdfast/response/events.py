@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.diagnosis import SymptomReading
-from holdfast.policy import Freeze
+from holdfast.policy import Freeze, Override, SetMode
 from holdfast.response.ports import ActionOutcome, CheckResult, ProbeResult
 from holdfast.response.store import LoggedAction, Request
 from holdfast.verification import Sample
@@ -41,14 +41,18 @@ class ChecksDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymptomRead:
-    """The series that opened the incident were read afresh."""
+    """The series that opened the incident were read afresh, and the modes that people set."""
 
     symptom: Sequence[SymptomReading]
+    modes: Sequence[SetMode] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What the guard is to judge a proposed step on, all read just now."""
+    """What the guard is to judge a proposed step on, all read just now.
+
+    `overrides` are those of this incident, used ones too: its own records tell them apart.
+    """
 
     step_id: str
     pre_image: Mapping[str, Any]
@@ -60,6 +64,8 @@ class Prepared:
     freeze: Freeze | None
     system_seq: int
     siblings_acting: Sequence[LoggedAction] = ()
+    modes: Sequence[SetMode] = ()
+    overrides: Sequence[Override] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +83,17 @@ class ActionReturned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """The target was looked at for an attempt in doubt."""
+    """The target was looked at for an attempt in doubt.
+
+    `newer_token`: under a higher fence than every request of this attempt was sent with.
+    """
 
     step_id: str
     result: ProbeResult
     freeze: Freeze | None = None
     system_seq: int = 0
+    newer_token: bool = True
+    modes: Sequence[SetMode] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

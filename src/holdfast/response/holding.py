@@ -53,3 +53,13 @@ def close_open_step(state: State, why: str) -> tuple[Draft, ...]:
     verdict = {"decision": "refuse", "reasons": [reason.as_data()]}
     data = {"step_id": step.step_id, "verdict": verdict, "why": why}
     return (Draft(kind=Kind.STEP_BLOCKED, cause=step.proposed_seq, data=data),)
+
+
+def in_doubt_text(state: State) -> str:
+    """Say why nothing else can be done while a step has no known outcome, and what helps."""
+    step = state.unsettled[0]
+    return (
+        f"step {step.step_id} ({step.action} on {step.target}) has no known outcome; look at the "
+        f"target, then run `holdfast settle {state.incident_id} {step.step_id} "
+        "happened|not-happened --evidence TEXT`"
+    )

@@ -68,8 +68,25 @@ def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     tried = [step for step in state.steps if step.plan_index == index]
     if tried and tried[-1].status is StepStatus.FAILED:
         return _retry(state, index, tried, now, world)
-    if tried and only_shown(tried[-1]) and observes(state, world):
+    if tried and only_shown(tried[-1]):
+        # Looked at again and again, until the trouble ends or the mode lets the step run.
         return (ReadSymptom(series=symptom_series(state)),)
+    return _propose(state, index, world)
+
+
+def on_fresh_symptom(
+    state: State, event: SymptomRead, now: datetime, world: World
+) -> tuple[Command, ...]:
+    """Act on the symptom; propose anew what was only shown, once the mode is observe no more."""
+    commands = on_symptom(state, event, now, world)
+    index = _next_index(state)
+    if not commands or any(isinstance(command, Write) for command in commands) or index is None:
+        return commands
+    tried = [step for step in state.steps if step.plan_index == index]
+    if state.phase is not Phase.PLANNED or not tried or not only_shown(tried[-1]):
+        return commands
+    if open_step(state) is not None or observes(state, world, event.modes):
+        return commands
     return _propose(state, index, world)
 
 
@@ -236,7 +253,7 @@ def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> t
         return blocked(state, step, (reason,), {"decision": "refuse"}, now)
     match verdict.decision:
         case Decision.ALLOW:
-            return (_intend(state, step, event, verdict, world),)
+            return (_intend(state, step, event, verdict, now, world),)
         case Decision.NEEDS_APPROVAL:
             return ask_approval(state, step, verdict, now, world)
         case Decision.REFUSE:
@@ -260,7 +277,9 @@ def _symptom_gate(
     return (WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s)),)
 
 
-def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: World) -> Intend:
+def _intend(
+    state: State, step: Step, event: Prepared, verdict: Verdict, now: datetime, world: World
+) -> Intend:
     # Nothing that a person asked for may stand undecided when the intent is written: inbox_n=0.
     key = f"{state.incident_id}/{step.step_id}/{step.attempt}"
     timing = world.timing
@@ -283,6 +302,7 @@ def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: 
             "criteria": list(step.criteria),
             "sustain_window_s": window,
             "regions": list(regions_of(_touched(step, world))),
+            "override_ids": [each.override_id for each in verdict.overrides],
             "verdict": verdict.as_data(),
         },
     )
@@ -293,17 +313,11 @@ def _intend(state: State, step: Step, event: Prepared, verdict: Verdict, world: 
         action=step.action,
         target=step.target,
     )
-    seen = Seen(
-        system_seq=event.system_seq,
-        inbox_n=0,
-        limits=_limit_checks(step, world),
-        cooldown_s=step.cooldown_s,
-    )
     return Intend(
         step_id=step.step_id,
         draft=draft,
         reservation=reservation,
-        seen=seen,
+        seen=_seen(step, event, verdict, now, world),
         timeout_s=step.timeout_s,
     )
 
@@ -313,14 +327,25 @@ def _touched(step: Step, world: World) -> list[Any]:
     return [service] if service else []
 
 
-def _limit_checks(step: Step, world: World) -> tuple[LimitCheck, ...]:
+def _seen(step: Step, event: Prepared, verdict: Verdict, now: datetime, world: World) -> Seen:
+    raised = {each.limit for each in verdict.overrides}
+    return Seen(
+        system_seq=event.system_seq,
+        inbox_n=0,
+        limits=_limit_checks(step, event, now, world, raised="restarts_per_target" in raised),
+        cooldown_s=0.0 if "cooldown" in raised else step.cooldown_s,
+    )
+
+
+def _limit_checks(
+    step: Step, event: Prepared, now: datetime, world: World, *, raised: bool
+) -> tuple[LimitCheck, ...]:
     if step.action != "restart_service":
         return ()
-    return (
-        LimitCheck(
-            action=step.action,
-            target=step.target,
-            window_s=world.limits.restart_window_s,
-            most=world.limits.restarts_per_target,
-        ),
-    )
+    window_s, most = world.limits.restart_window_s, world.limits.restarts_per_target
+    if raised:
+        # Room for this one beside those that the guard counted, and for nobody else's.
+        since = now - timedelta(seconds=window_s)
+        before = [e for e in event.log if e.action == step.action and e.at > since]
+        most = len(before) + 1
+    return (LimitCheck(action=step.action, target=step.target, window_s=window_s, most=most),)

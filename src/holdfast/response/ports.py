@@ -106,8 +106,29 @@ class ActionRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOutput:
+    """Where the whole output of an action lies; `problem` says why it lies nowhere."""
+
+    size_bytes: int
+    digest: str | None = None
+    problem: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        data = {
+            "output_bytes": self.size_bytes,
+            "output_digest": self.digest,
+            "output_link": f"audit:{self.digest}" if self.digest else None,
+        }
+        return {**data, "output_problem": self.problem} if self.problem else data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionOutcome:
-    """What an action answered. A failure with effect UNKNOWN leaves the step in doubt."""
+    """What an action answered. A failure with effect UNKNOWN leaves the step in doubt.
+
+    An action leaves `kept` out: the engine fills it in once the whole output is in the
+    restricted audit store.
+    """
 
     ok: bool
     effect: Effect
@@ -115,6 +136,7 @@ class ActionOutcome:
     return_code: int | None = None
     error_category: str | None = None
     output: str = ""
+    kept: KeptOutput | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +173,8 @@ class Action(Protocol):
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the target as it is now (the pre-image). Changes nothing.
 
-        Holds at least `reachable` (bool) and `reversible` (text: how to undo, or "no: why").
+        Holds at least `reachable` (bool) and `reversible` (text: how to undo, or "no: why"), and
+        `repeatability` where this target can give less than the action's best.
         Raises BadInputError for a target or parameter that this action can't act on.
         """
         ...

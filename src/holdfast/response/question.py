@@ -56,7 +56,7 @@ def guard_verdict(
             region=region,
             params=step.params,
             step_hash=step.hash,
-            modes=_modes(state, step, world),
+            modes=_modes(state, step, event, world),
             impact=Impact[step.impact.upper()],
             least_impact=Impact[_least_impact(step, world).upper()],
             criteria=step.criteria,
@@ -78,6 +78,9 @@ def guard_verdict(
             regions_in_flight=_regions_in_flight(state, step, event),
             service_regions=regions,
             limits=world.limits,
+            overrides=tuple(
+                each for each in event.overrides if each.override_id not in state.overrides_used
+            ),
         )
     )
 
@@ -86,13 +89,15 @@ def _directed(step: Step) -> bool:
     return step.plan_index is None
 
 
-def _modes(state: State, step: Step, world: World) -> ModeInput:
+def _modes(state: State, step: Step, event: Prepared, world: World) -> ModeInput:
     plan = None if _directed(step) else state.plan
     return mode_input(
         world,
         runbook=plan.runbook if plan else None,
         runbook_mode=plan.mode if plan else None,
         service=split_instance(step.target)[0],
+        people=event.modes,
+        incident_id=state.incident_id,
     )
 
 

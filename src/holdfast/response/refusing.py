@@ -36,6 +36,8 @@ def refused(
 def _shown(state: State, step: Step, verdict: Verdict, now: datetime) -> tuple[Command, ...]:
     """Nothing is in doubt, it is only not allowed: no hold, but a person is told."""
     why = f"mode observe: {step.action} on {step.target} would be performed now; nothing was done"
+    if verdict.lowered_by:
+        why = f"{why}; {verdict.lowered_by}"
     data = {"step_id": step.step_id, "verdict": verdict.as_data(), "why": why}
     draft = Draft(kind=Kind.STEP_BLOCKED, data=data, cause=step.proposed_seq)
     return (Write(drafts=(draft, *escalate(state, why, now))),)

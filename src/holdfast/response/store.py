@@ -60,6 +60,16 @@ class Seen:
     cooldown_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One stored record: the exact body bytes and the hash that was stored with them."""
+
+    incident_id: str
+    seq: int
+    body: bytes
+    hash: bytes
+
+
 def _nothing(_head: bytes) -> Mapping[str, Any]:
     return {}
 
@@ -129,23 +139,71 @@ class ChangedMeanwhileError(Exception):
         self.what = what
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadMark:
+    """Where a chain ends: what a signature is made over."""
+
+    incident_id: str
+    seq: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedHead:
+    """One head with its Ed25519 signature (64 bytes); `key_id` names the public key."""
+
+    mark: HeadMark
+    at: datetime
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedBlob:
+    """One entry of the restricted audit store: encrypted, found by the digest of what it holds."""
+
+    digest: str
+    incident_id: str
+    step_id: str
+    at: datetime
+    expires_at: datetime
+    sealed: bytes
+
+
 class Ledger(Protocol):
-    """An append-only store of records, one chain per incident."""
+    """An append-only store of records, one chain per incident.
+
+    Methods raise LedgerUnavailableError when the store can't be reached or written. A worker
+    whose reply was lost learns from the store what became of its append before it goes on.
+    """
+
+    @property
+    def broken(self) -> str | None:
+        """Say why nothing can be written any more by this process; None while all is well."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was handed in and let go of the store."""
+        ...
 
     def open_incident(self, owner: str, lease_s: float) -> Claim:
         """Allot an id and claim it. The incident exists once its first record is appended."""
         ...
 
-    def claim_next(self, owner: str, lease_s: float) -> Claim | None:
-        """Take over an incident whose lease has run out, oldest lease first; None if none."""
+    def claim_many(self, owner: str, lease_s: float, most: int) -> Sequence[Claim]:
+        """Take over up to `most` incidents that nobody holds and that have something to do.
+
+        Those whose lease has run out come first, the oldest of them first; then those given back;
+        a parked one counts once its `due_at` has come or a request for it stands unanswered.
+        """
         ...
 
     def claim_one(self, incident_id: str, owner: str, lease_s: float) -> Claim | None:
         """Claim this incident if nobody holds it; an ended one can be claimed too."""
         ...
 
-    def renew(self, claim: Claim, lease_s: float) -> None:
-        """Extend the lease. Raises StaleFenceError when another worker holds it."""
+    def renew_many(self, claims: Sequence[Claim], lease_s: float) -> Sequence[Claim]:
+        """Extend these leases in one commit; return the claims that are not held any more."""
         ...
 
     def lease_left_s(self, claim: Claim) -> float:
@@ -156,6 +214,14 @@ class Ledger(Protocol):
         """Give the incident back at once, so that nobody waits for the lease to end."""
         ...
 
+    def park(self, claim: Claim, due_at: datetime | None) -> bool:
+        """Give back an incident that has nothing to do before `due_at` (None: until asked).
+
+        Returns False, and keeps the claim, when a request for it stands unanswered or when the
+        claim is not held any more.
+        """
+        ...
+
     def append(self, batch: Batch) -> Claim:
         """Write the batch durably and return the claim with the new number and head.
 
@@ -164,12 +230,29 @@ class Ledger(Protocol):
         """
         ...
 
+    def append_many(self, batches: Sequence[Batch]) -> Sequence[Claim | Exception]:
+        """Write batches of different incidents in one commit; each stands or falls for itself.
+
+        Returns for each its claim, or the error that `append` would have raised.
+        """
+        ...
+
     def append_system(self, kind: str, data: Mapping[str, Any], actor: Actor, at: datetime) -> int:
         """Append one record to the `_system` chain and return its number."""
         ...
 
-    def records(self, incident_id: str, after: int = 0) -> Sequence[Record]:
-        """Read the records of one chain in order, from number `after` + 1."""
+    def records(
+        self, incident_id: str, after: int = 0, most: int | None = None
+    ) -> Sequence[Record]:
+        """Read the records of one chain in order, from number `after` + 1, `most` at once."""
+        ...
+
+    def records_of(self, incident_ids: Sequence[str]) -> Mapping[str, Sequence[Record]]:
+        """Read several chains whole, in one go; one that has no record is absent."""
+        ...
+
+    def chain(self, incident_id: str) -> tuple[Sequence[Link], HeadMark | None]:
+        """Read the stored bytes and hashes of a chain, and its head, as of one moment."""
         ...
 
     def incident_ids(self, *, live_only: bool = False) -> Sequence[str]:
@@ -206,4 +289,35 @@ class Ledger(Protocol):
 
     def system_seq(self) -> int:
         """Give the number of the last record on the `_system` chain."""
+        ...
+
+    def unsigned_heads(self, key_id: str, most: int) -> Sequence[HeadMark]:
+        """List heads (of `_system` too) that this key has not signed as they are now."""
+        ...
+
+    def put_signature(self, signed: SignedHead) -> None:
+        """Keep a signature. The same one again changes nothing."""
+        ...
+
+    def signatures(self, incident_id: str) -> Sequence[SignedHead]:
+        """List the signatures of one chain, lowest number first."""
+        ...
+
+    def put_blob(self, blob: SealedBlob) -> None:
+        """Keep an entry of the audit store durably. The same digest again changes nothing."""
+        ...
+
+    def blob(self, digest: str) -> SealedBlob | None:
+        """Read one entry of the audit store; None where there is none, or it was removed."""
+        ...
+
+    def prune_blobs(self, now: datetime) -> int:
+        """Remove the entries whose time is over; return how many."""
+        ...
+
+    def listen(self, hint: Callable[[], None]) -> Callable[[], None]:
+        """Call `hint` when there may be something to do; return a function that ends this.
+
+        Only a hint: it may come late, twice or never, from a thread of its own.
+        """
         ...

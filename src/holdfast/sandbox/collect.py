@@ -65,12 +65,12 @@ def _incident(holdfast: Holdfast, name: str) -> Incident:
         raise HoldfastError(f"`{exported.command}` failed: {exported.err.strip()[-300:]}")
     return Incident(
         shown=holdfast.ask("incident", "show", name, "--json"),
-        records=[_body(line) for line in exported.out.splitlines() if line.strip()],
+        records=[body for line in exported.out.splitlines() if (body := _body(line))],
         verdict=holdfast.call("incident", "verify", name, "--json").document(),
     )
 
 
-def _body(line: str) -> Mapping[str, Any]:
-    record = json.loads(line)
-    body: Mapping[str, Any] = record["body"]
+def _body(line: str) -> Mapping[str, Any] | None:
+    """Read the record of one exported line; a signed head has none."""
+    body: Mapping[str, Any] | None = json.loads(line).get("body")
     return body

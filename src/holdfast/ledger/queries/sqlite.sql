@@ -7,29 +7,35 @@ update counter set value = value + 1 where name = 'incident' returning value;
 insert into incident (id, n, fence, owner, lease_until, seq, head)
 values (:id, :n, 1, :owner, holdfast_now() + :lease_s, 0, zeroblob(32));
 
--- claim_next --
+-- claimable --
 -- Expired leases first and the oldest of them first: an order that starves them hides every bug.
+select id, fence, seq, head from incident
+ where ended = 0 and seq > 0
+   and (lease_until <= :now
+     or (owner is null
+       and (parked = 0 or due_at <= :now
+         or id in (select incident_id from inbox where answer is null))))
+ order by lease_until is null, lease_until, n
+ limit :most;
+
+-- take --
+-- Chosen and taken in one transaction, so nobody else can have moved it in between.
 update incident
-   set fence = fence + 1, owner = :owner, lease_until = holdfast_now() + :lease_s
- where id = (
-   select id from incident
-    where ended = 0 and seq > 0 and (owner is null or lease_until <= holdfast_now())
-    order by lease_until is null, lease_until, n
-    limit 1)
-returning id, fence, seq, head;
+   set fence = fence + 1, owner = :owner, lease_until = holdfast_now() + :lease_s, parked = 0
+ where id = :id;
 
 -- claim_one --
--- The same for one incident by name: a request may arrive for one that has ended.
+-- One incident by name: a request may arrive for one that has ended.
 update incident
-   set fence = fence + 1, owner = :owner, lease_until = holdfast_now() + :lease_s
+   set fence = fence + 1, owner = :owner, lease_until = holdfast_now() + :lease_s, parked = 0
  where id = :id and seq > 0 and (owner is null or lease_until <= holdfast_now())
 returning id, fence, seq, head;
 
 -- renew --
--- A lease is renewed only by the one who holds the fence.
-update incident set lease_until = holdfast_now() + :lease_s
- where id = :id and fence = :fence and owner = :owner
-returning id;
+-- A lease is renewed only by the one who holds the fence, and never made shorter: an intent may
+-- have taken a longer one for its action.
+update incident set lease_until = max(coalesce(lease_until, 0), holdfast_now() + :lease_s)
+ where id = :id and fence = :fence and owner = :owner;
 
 -- lease_left --
 -- By the store's clock, as the lease was written by it.
@@ -41,18 +47,29 @@ select lease_until - holdfast_now() from incident
 update incident set owner = null, lease_until = null
  where id = :id and fence = :fence;
 
+-- park --
+-- Looked at in the same statement, so that a request can't slip in and wait for ever.
+update incident set owner = null, lease_until = null, parked = 1, due_at = :due_at
+ where id = :id and fence = :fence and owner = :owner
+   and not exists (select 1 from inbox where incident_id = :id and answer is null);
+
 -- move_head --
 -- The fence check and the append are one transaction: no row here means that nothing is written.
+-- It sets no `ended`, so that the index of live incidents is not written with every append.
+update incident
+   set seq = :seq, head = :head, due_at = :due_at, lease_until = holdfast_now() + :lease_s
+ where id = :id and fence = :fence and seq = :seq_before and owner = :owner and ended = :ended;
+
+-- move_head_over --
+-- The same for the append that ends an incident, or opens it again.
 update incident
    set seq = :seq, head = :head, ended = :ended, due_at = :due_at,
        lease_until = holdfast_now() + :lease_s
- where id = :id and fence = :fence and seq = :seq_before and owner = :owner
-returning id;
+ where id = :id and fence = :fence and seq = :seq_before and owner = :owner;
 
 -- move_system_head --
 -- The _system chain has no lease: its appends are short and come one at a time.
-update incident set seq = :seq, head = :head where id = '_system' and seq = :seq_before
-returning id;
+update incident set seq = :seq, head = :head where id = '_system' and seq = :seq_before;
 
 -- insert_record --
 -- The exact bytes that were hashed.
@@ -131,14 +148,57 @@ select answer from inbox where id = :id;
 select seq, head from incident where id = :id;
 
 -- records --
--- In order, from a number on.
-select seq, body, hash from record where incident_id = :incident_id and seq > :after order by seq;
+-- In order, from a number on, so many at once that a long chain fits into memory.
+select seq, body from record where incident_id = :incident_id and seq > :after order by seq
+ limit :most;
+
+-- records_of --
+-- Several chains whole, in one reading; the ids come as a JSON array.
+select r.incident_id, r.seq, r.body from json_each(:ids) ids
+  join record r on r.incident_id = ids.value
+ order by r.incident_id, r.seq;
 
 -- chain --
 -- Records and head in one statement, so that an append between two reads can't look like a cut.
-select r.seq, r.body, r.hash, i.head from record r left join incident i on i.id = r.incident_id
- where r.incident_id = :incident_id order by r.seq;
+select i.seq, i.head, r.seq, r.body, r.hash
+  from (select :incident_id as id) wanted
+  left join incident i on i.id = wanted.id
+  left join record r on r.incident_id = wanted.id
+ order by r.seq;
 
 -- incident_ids --
 -- Oldest first.
 select id from incident where seq > 0 and id <> '_system' and (:live_only = 0 or ended = 0) order by n;
+
+-- unsigned_heads --
+-- A head rewritten under a signed number is listed again: whoever signs then sees that it is another.
+select id, seq, head from incident i
+ where seq > 0 and not exists (
+   select 1 from head_signature s
+    where s.incident_id = i.id and s.seq = i.seq and s.key_id = :key_id and s.head = i.head)
+ order by n limit :most;
+
+-- put_signature --
+-- What was signed once is never replaced.
+insert into head_signature (incident_id, seq, head, at, key_id, signature)
+values (:incident_id, :seq, :head, :at, :key_id, :signature)
+on conflict do nothing;
+
+-- signatures --
+-- Lowest number first.
+select incident_id, seq, head, at, key_id, signature from head_signature
+ where incident_id = :incident_id order by seq, at;
+
+-- put_blob --
+-- The digest names the content, so the same one again is the same entry.
+insert into audit_blob (digest, incident_id, step_id, at, expires_at, sealed)
+values (:digest, :incident_id, :step_id, :at, :expires_at, :sealed)
+on conflict do nothing;
+
+-- blob --
+-- One entry of the restricted audit store.
+select digest, incident_id, step_id, at, expires_at, sealed from audit_blob where digest = :digest;
+
+-- prune_blobs --
+-- Retention: what is over is removed; the record that links to it stays.
+delete from audit_blob where expires_at <= :now;

@@ -1,0 +1,244 @@
+"""Promotes a PostgreSQL standby, once for a key and never by a token that is older than the newest.
+
+Everything that speaks against it is looked at on the standby in the statement that promotes, under
+an advisory lock. The primary must be down, or, for a planned failover, take no writes by default:
+promoting beside one that does makes two. Of a planned one the token is written on the primary first
+and waited for on the standby, so that nothing committed before it is left behind.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.actions.places import before_acting, controlled, done, incident_of, only, refused
+from holdfast.actions.postgres_pair import (
+    SaidNoError,
+    Session,
+    primary_state,
+    require_driver,
+    session,
+)
+from holdfast.actions.supervisord import Deadline
+from holdfast.kernel.catalogue import Catalogue
+from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.errors import BadInputError
+from holdfast.response.ports import (
+    ActionOutcome,
+    ActionRequest,
+    Effect,
+    LostReplyError,
+    ProbeResult,
+    Repeatability,
+    TargetUnreachableError,
+)
+
+LOOK_S = 5.0
+REPLAY_POLL_S = 0.05
+NOT_REVERSIBLE = (
+    "no: the old primary must not take writes again; rebuild it as a standby of the new one"
+)
+
+
+class FailoverDb:
+    """Promote the standby of `service`. Parameter: `primary`, `down` (default) or `read_only`."""
+
+    name = "failover_db"
+    repeatability = Repeatability.IDEMPOTENT
+    least_impact = "high"
+
+    def __init__(self, catalogue: Catalogue, *, clock: Clock | None = None) -> None:
+        self._catalogue = catalogue
+        self._clock = clock or SystemClock()
+
+    def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        control, expected = self._place(target, params)
+        seen: dict[str, Any] = {"service": target, "reversible": NOT_REVERSIBLE}
+        try:
+            with session(_dsn(control, "standby"), "standby", LOOK_S) as standby:
+                now = dict(standby.ask("look"))
+        except TargetUnreachableError as error:
+            return {**seen, "reachable": False, "why": error.message}
+        primary = primary_state(_dsn(control, "primary"))
+        why = _why_not_ready(now) or _why_not_primary(primary, expected)
+        return {
+            **seen,
+            "reachable": why is None,
+            "why": why or "",
+            "in_recovery": now["in_recovery"],
+            "started_at": now["started_at"],
+            "system_id": now["system_id"],
+            "behind_bytes": int(now["behind_bytes"]),
+            "primary": primary,
+        }
+
+    def perform(self, request: ActionRequest) -> ActionOutcome:
+        with before_acting():
+            control, expected = self._place(request.target, request.params)
+        if not request.pre_image.get("started_at"):
+            return refused("no_pre_image", f"{request.target} was not looked at before")
+        deadline = Deadline.after(self._clock, request.timeout_s)
+        where = _dsn(control, "standby")
+        with session(where, "standby", request.timeout_s, writes=True) as standby:
+            if not standby.ask("lock", target=request.target)["got"]:
+                # It may be held by a paused worker that carries this very key.
+                raise LostReplyError(
+                    f"{request.target}: another worker is at its failover; whether it promotes the"
+                    " standby is unknown"
+                )
+            known = self._already(standby, request)
+            if known is not None:
+                return known
+            primary = primary_state(_dsn(control, "primary"))
+            if why := _why_not_primary(primary, expected):
+                return refused("primary", f"{request.target}: nothing was promoted: {why}")
+            if primary == "read_only":
+                stopped = self._seal(control, standby, request, deadline)
+                if stopped is not None:
+                    return stopped
+            return _promote(standby, request, deadline)
+
+    def probe(self, request: ActionRequest) -> ProbeResult:
+        control, _ = self._place(request.target, request.params)
+        try:
+            with session(_dsn(control, "standby"), "standby", LOOK_S) as standby:
+                now = standby.ask("look")
+                known = standby.ask("known", key=request.idempotency_key)
+        except TargetUnreachableError as error:
+            return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
+        if known.get("promoted"):
+            text = f"the token table says that this attempt promoted it at {known['at']}"
+            return ProbeResult(effect=Effect.PRESENT, evidence=text)
+        if now["in_recovery"]:
+            text = "it is a standby still, and the token table knows no promotion by this attempt"
+            return ProbeResult(effect=Effect.ABSENT, evidence=text)
+        if request.pre_image.get("in_recovery") is True:
+            text = "it was promoted since it was looked at; by whom, the token table does not say"
+            return ProbeResult(effect=Effect.PRESENT, evidence=text)
+        text = "it is a primary, and there is no pre-image to compare with"
+        return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+
+    def undo(self, request: ActionRequest) -> ActionOutcome:
+        text = f"the failover of {request.target} can't be undone ({NOT_REVERSIBLE})"
+        return refused("not_reversible", text)
+
+    def _already(self, standby: Session, request: ActionRequest) -> ActionOutcome | None:
+        known = standby.ask("known", key=request.idempotency_key)
+        if known.get("promoted"):
+            text = f"already done at {known['at']}, not repeated"
+            return done(f"{request.target}: {text}")
+        return None
+
+    def _seal(
+        self,
+        control: Mapping[str, Any],
+        standby: Session,
+        request: ActionRequest,
+        deadline: Deadline,
+    ) -> ActionOutcome | None:
+        """Write the token on the primary and wait for it here. Promotes nothing yet."""
+        try:
+            with session(_dsn(control, "primary"), "primary", LOOK_S, writes=True) as primary:
+                sealed = primary.tell("seal", **_token(request))
+        except (SaidNoError, LostReplyError) as error:
+            # A token alone is no effect.
+            return refused("not_sealed", f"nothing was promoted: {error.message}")
+        if not sealed:
+            return refused("stale_token", f"{request.target}: a newer token was there already")
+        never = threading.Event()
+        while not standby.ask("known", key=request.idempotency_key):
+            try:
+                self._clock.wait(never, min(REPLAY_POLL_S, deadline.left_s()))
+            except TimeoutError:
+                text = f"the standby of {request.target} did not catch up; nothing was promoted"
+                return refused("standby_behind", text)
+        return None
+
+    def _place(self, target: str, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+        only(self.name, params, ("primary",))
+        _, control = controlled(self._catalogue, self.name, target, "failover")
+        expected = params.get("primary", "down")
+        if expected not in ("down", "read_only"):
+            raise BadInputError(
+                f"failover_db: primary is {expected!r}; write down (it must not answer) or"
+                " read_only (a planned failover)",
+                field="params.primary",
+            )
+        require_driver(self.name)
+        return control, expected
+
+
+def _promote(standby: Session, request: ActionRequest, deadline: Deadline) -> ActionOutcome:
+    try:
+        wait_s = max(1, int(deadline.left_s() - 1))
+        state = standby.tell(
+            "promote",
+            **_token(request),
+            started_at=str(request.pre_image["started_at"]),
+            wait_s=wait_s,
+        )["state"]
+    except (SaidNoError, TimeoutError) as error:
+        return refused("refused", f"{request.target}: nothing was promoted: {error}")
+    match state:
+        case "promoted":
+            return done(
+                f"{request.target}: the standby is the primary now{_remembered(standby, request)}"
+            )
+        case "slow":
+            raise LostReplyError(
+                f"{request.target}: the promotion began, and has not ended in time"
+            )
+        case "known":
+            return done(f"{request.target}: already done, not repeated")
+        case "stale":
+            text = f"{request.target}: a newer token was there already; nothing was promoted"
+            return refused("stale_token", text)
+        case _:
+            what = "is a primary already" if state == "primary" else "was restarted"
+            text = f"{request.target}: the standby {what} since it was looked at; it is left alone"
+            return refused("changed_meanwhile", text)
+
+
+def _remembered(standby: Session, request: ActionRequest) -> str:
+    try:
+        standby.tell("remember", **_token(request))
+    except (SaidNoError, LostReplyError) as error:
+        return f"; its token table did not take the key: {error.message}"
+    return ""
+
+
+def _token(request: ActionRequest) -> dict[str, Any]:
+    return {
+        "target": request.target,
+        "incident": incident_of(request.idempotency_key),
+        "fence": request.fence,
+        "key": request.idempotency_key,
+    }
+
+
+def _why_not_ready(now: Mapping[str, Any]) -> str | None:
+    if not now["in_recovery"]:
+        return "it is a primary already; correct control.failover to name the standby of today"
+    if not now["has_tokens"]:
+        return "it has no table holdfast_token; make it on the primary: see configuration.md"
+    if not now["may_promote"]:
+        return "the role may not promote; grant it EXECUTE on function pg_promote"
+    return None
+
+
+def _why_not_primary(state: str, expected: str) -> str | None:
+    if state == expected:
+        return None
+    if state == "standby":
+        return "the address of the primary leads to a standby; correct control.failover.primary"
+    if state == "down":
+        return "the primary does not answer, so it can't be a planned failover; say `primary: down`"
+    if state == "read_only":
+        return "the primary answers, read-only; say `primary: read_only` for a planned failover"
+    return (
+        "the primary takes writes, and two would; stop it, or, for a planned failover, set"
+        " default_transaction_read_only = on there with ALTER SYSTEM and say `primary: read_only`"
+    )
+
+
+def _dsn(control: Mapping[str, Any], role: str) -> str:
+    return str(control[role]["dsn"])

@@ -1,0 +1,112 @@
+"""Modes and overrides, as people set them: records on the `_system` chain.
+
+Both are decided here and judged by the guard, which reads them before each step. An intent's
+transaction compares the number of the chain, so nothing that is set here comes a moment too late.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from holdfast.app.advice import nearest
+from holdfast.app.desk import Desk
+from holdfast.app.scopes import check_freeze_scope
+from holdfast.incident.system import MODE_CLEARED, MODE_SET, OVERRIDE_GRANTED, OverrideFact
+from holdfast.kernel.clock import format_at
+from holdfast.kernel.errors import BadInputError, RefusedError
+from holdfast.policy import RAISABLE, VALID_S, Mode, Scope
+from holdfast.response.asked import NEEDED_SCOPE
+from holdfast.response.store import Request
+
+CONFIGURED = "configured"
+
+
+def mode_scope(scope: str, directory: Path) -> str:
+    """Read `all`, `service:NAME` or a service's bare name. Raises BadInputError for another."""
+    if scope == "all":
+        return scope
+    kind, found, name = scope.partition(":")
+    service = name if found and kind == "service" else scope
+    if not service or (found and kind != "service"):
+        raise BadInputError(
+            f"scope {scope!r} is unknown; write all or the name of a service, or name an incident "
+            "before the mode",
+            field="scope",
+        )
+    check_freeze_scope(f"service:{service}", directory)
+    return f"service:{service}"
+
+
+def set_mode(desk: Desk, word: str, scope: str, because: str) -> None:
+    """Lower the mode of a scope, or take that back with `configured`. Both need `direct`."""
+    if word not in {CONFIGURED, *Mode}:
+        known = ", ".join([*Mode, CONFIGURED])
+        raise BadInputError(f"the mode {word!r} is unknown; choose {known}", field="mode")
+    caller = desk.allow(Scope.DIRECT, f"`mode {word}`")
+    now = desk.clock.now()
+    if word != CONFIGURED:
+        data = {"scope": scope, "mode": word, "because": because}
+        desk.ledger.append_system(MODE_SET, data, caller.actor, now)
+        return
+    modes = desk.system.state().modes
+    if scope not in modes:
+        names = ", ".join(sorted(modes)) or "none"
+        raise RefusedError(f"no mode is set for {scope!r}; scopes with one: {names}")
+    desk.ledger.append_system(MODE_CLEARED, {"scope": scope, "because": because}, caller.actor, now)
+
+
+def grant_override(
+    desk: Desk, incident_id: str, limit: str, because: str, target: str | None = None
+) -> OverrideFact:
+    """Raise one named limit once for an incident, and tell the incident of it."""
+    if limit not in RAISABLE:
+        raise BadInputError(
+            f"limit {limit!r} can't be raised by an override; {nearest(limit, RAISABLE)}",
+            field="limit",
+        )
+    caller = desk.allow(NEEDED_SCOPE["override"], f"`override` on {incident_id}")
+    state, _ = desk.state(incident_id)
+    if state.ended:
+        raise RefusedError(f"{incident_id} is {state.phase.value}; no step is left for an override")
+    now = desk.clock.now()
+    fact = OverrideFact(
+        override_id=os.urandom(4).hex(),
+        incident_id=incident_id,
+        limit=limit,
+        target=target,
+        by=caller.actor.id,
+        why=because,
+        expires_at=now + timedelta(seconds=VALID_S),
+    )
+    data = {
+        "override_id": fact.override_id,
+        "incident_id": incident_id,
+        "limit": limit,
+        "target": target,
+        "because": because,
+        "expires_at": format_at(fact.expires_at),
+    }
+    desk.ledger.append_system(OVERRIDE_GRANTED, data, caller.actor, now)
+    # The override holds from here on. This puts it into the incident's timeline and wakes whoever
+    # has the incident in hand, to judge a waiting step anew.
+    desk.ledger.submit(
+        Request(
+            id=f"override/{fact.override_id}",
+            n=0,
+            incident_id=incident_id,
+            kind="override",
+            actor=caller.actor,
+            data={"text": words(fact)},
+            at=now,
+        )
+    )
+    return fact
+
+
+def words(fact: OverrideFact) -> str:
+    """Say in one line what an override allows."""
+    where = f" on {fact.target}" if fact.target else ""
+    return (
+        f"override {fact.override_id} raises {fact.limit}{where} once, until "
+        f"{format_at(fact.expires_at)}: {fact.why}"
+    )

@@ -1,0 +1,75 @@
+"""What the hands make of every way in which an action can fail: only one of them means no effect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from holdfast.engine.hands import Hands
+from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.errors import BadInputError, HoldfastError
+from holdfast.response.ports import (
+    ActionOutcome,
+    ActionRequest,
+    Effect,
+    LostReplyError,
+    ProbeResult,
+    Repeatability,
+    TargetUnreachableError,
+)
+from tests.io_parts import request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raises:
+    """An action that ends with an error."""
+
+    error: Exception
+    name: str = "try_it"
+    repeatability: Repeatability = Repeatability.NONE
+    least_impact: str = "low"
+
+    def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"reachable": True, "target": target, "params": params}
+
+    def perform(self, request: ActionRequest) -> ActionOutcome:
+        assert request.action == self.name
+        raise self.error
+
+    def probe(self, request: ActionRequest) -> ProbeResult:
+        return ProbeResult(effect=Effect.UNKNOWN, evidence=f"{request.target} can't be seen")
+
+    def undo(self, request: ActionRequest) -> ActionOutcome:
+        assert request.action == self.name
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadInputError("the answer makes no sense"),
+        HoldfastError("something else"),
+        LostReplyError("no reply"),
+        OSError("the line went"),
+        KeyError("pid"),
+    ],
+)
+def test_an_error_in_the_middle_of_an_act_leaves_the_step_in_doubt(error: Exception) -> None:
+    hands = Hands(actions={"try_it": Raises(error=error)}, clock=SystemClock())
+
+    returned = hands.perform(request("try_it", "api"), "s", redone=False)
+
+    assert returned.lost
+    assert returned.unreachable is None
+
+
+@pytest.mark.parametrize("name", ["try_it", "nobody_knows_it"])
+def test_only_an_action_that_certainly_sent_nothing_had_no_effect(name: str) -> None:
+    action = Raises(error=TargetUnreachableError("nothing was sent"))
+    hands = Hands(actions={"try_it": action}, clock=SystemClock())
+
+    returned = hands.perform(request(name, "api"), "s", redone=False)
+
+    assert returned.unreachable
+    assert returned.lost is None
