@@ -92,6 +92,11 @@ def test_an_override_is_told_in_the_timeline_of_its_incident(
     assert "it is held: run `holdfast resume INC-1`" in said.out
     told = outage.until(lambda e: "raises cooldown" in str(e.get("text")))
     assert str(told["text"]).endswith("in a hurry")
+    refused(
+        there("override", "INC-1", "cooldown", "--target", "my-apo@eu", "--because", "x"),
+        2,
+        "did you mean 'my-api@eu'?",
+    )
     given = there("override", "INC-1", "cooldown", "--because", "again", "--json").document
     assert given["override_id"] in outage.until(lambda e: "again" in str(e.get("text")))["text"]
 

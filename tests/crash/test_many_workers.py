@@ -117,6 +117,7 @@ def case_in(directory: Path, store: str = "sqlite", seed: int = 1) -> Case:
     return Case(seed=seed, store=store, directory=directory)
 
 
+@pytest.mark.promise("L6", "L7")
 def test_a_repeat_carries_a_newer_token_than_the_request_that_may_still_be_on_its_way(
     tmp_path: Path,
 ) -> None:

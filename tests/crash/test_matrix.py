@@ -21,6 +21,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.promise("L1", "L2", "L3", "L4", "L5", "L6", "L7", "L9", "L14", "L16", "L20")
 @pytest.mark.crash
 @pytest.mark.slow
 @pytest.mark.timeout(300)

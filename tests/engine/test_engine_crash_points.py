@@ -55,6 +55,7 @@ def recovers(directory: Path, kind: Repeatability, *, held: bool, ahead_s: float
             assert second.effects() == ["INC-1/S1/1"]
 
 
+@pytest.mark.promise("L5", "L6")
 @pytest.mark.parametrize("kind", list(Repeatability))
 @pytest.mark.parametrize("point", IN_A_STEP)
 def test_a_step_has_at_most_one_effect_wherever_its_worker_dies(
@@ -70,6 +71,7 @@ def test_a_step_has_at_most_one_effect_wherever_its_worker_dies(
     recovers(tmp_path, kind, held=(point, kind) in HELD)
 
 
+@pytest.mark.promise("L6", "L7")
 @pytest.mark.parametrize(
     ("point", "kind"),
     [
@@ -87,6 +89,7 @@ def test_a_step_in_doubt_has_at_most_one_effect_wherever_its_worker_dies(
     recovers(tmp_path, kind, held=not kind.may_be_redone)
 
 
+@pytest.mark.promise("L14")
 @pytest.mark.parametrize("kind", list(Repeatability))
 def test_a_worker_that_dies_right_after_it_has_claimed_leaves_all_to_the_next(
     tmp_path: Path, kind: Repeatability
@@ -97,6 +100,7 @@ def test_a_worker_that_dies_right_after_it_has_claimed_leaves_all_to_the_next(
     recovers(tmp_path, kind, held=not kind.may_be_redone, ahead_s=120)
 
 
+@pytest.mark.promise("L14")
 def test_an_incident_that_is_parked_when_its_worker_dies_wakes_when_it_is_asked(
     tmp_path: Path,
 ) -> None:

@@ -36,6 +36,7 @@ def is_resolved(made: Site, name: str) -> bool:
     return made.state(name).phase is Phase.RESOLVED
 
 
+@pytest.mark.promise("L6")
 def test_three_workers_share_incidents_and_do_each_step_once(tmp_path: Path, url: str) -> None:
     with (
         site(tmp_path, url=url) as first,
@@ -55,6 +56,7 @@ def test_three_workers_share_incidents_and_do_each_step_once(tmp_path: Path, url
         )
 
 
+@pytest.mark.promise("L3")
 def test_a_server_that_is_stopped_while_an_action_runs_gets_the_outcome_when_it_is_back(
     tmp_path: Path, durable_postgres: Postgres, url: str
 ) -> None:

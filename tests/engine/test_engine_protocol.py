@@ -23,6 +23,7 @@ def freeze(made: Site) -> None:
     made.ledger.append_system(FROZEN, {"scope": "all", "because": "stop"}, SYSTEM, made.clock.now())
 
 
+@pytest.mark.promise("L5")
 def test_a_step_is_durably_intended_before_it_has_an_effect_and_verified_after_it(
     tmp_path: Path,
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_failure_without_effect_is_tried_again_with_the_next_number(tmp_path: 
         assert keys == ["INC-1/S1/1", "INC-1/S1/2"]
 
 
+@pytest.mark.promise("L6", "L7")
 def test_a_lost_reply_is_looked_at_and_never_done_twice(tmp_path: Path) -> None:
     with site(tmp_path, after=lose, kind=Repeatability.PROBEABLE) as made:
         made.open()
@@ -121,6 +123,7 @@ def test_an_action_that_tries_to_end_the_process_is_only_a_lost_reply(tmp_path: 
         assert made.effects() == ["INC-1/S1/1"]
 
 
+@pytest.mark.promise("L13")
 def test_a_freeze_between_the_guard_and_the_intent_stops_the_step(tmp_path: Path) -> None:
     with site(tmp_path) as made:
         # The target is observed after the guard's view of the installation was taken.
@@ -134,6 +137,7 @@ def test_a_freeze_between_the_guard_and_the_intent_stops_the_step(tmp_path: Path
         assert "froze all: stop" in made.state().held["why"]  # type: ignore[index]
 
 
+@pytest.mark.promise("L13")
 def test_a_hold_that_arrives_between_the_guard_and_the_intent_is_decided_first(
     tmp_path: Path,
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_hold_that_arrives_between_the_guard_and_the_intent_is_decided_first(
         assert "step_intended" not in made.seen.kinds()
 
 
+@pytest.mark.promise("L13")
 def test_a_freeze_that_arrives_during_the_probe_stops_the_repeat(tmp_path: Path) -> None:
     with site(tmp_path, before=lose) as made:
         made.action.probing = lambda: freeze(made) if made.ledger.system_seq() == 0 else None
@@ -167,6 +172,7 @@ def test_a_freeze_that_arrives_during_the_probe_stops_the_repeat(tmp_path: Path)
         assert "not repeated during the freeze" in made.state().held["why"]  # type: ignore[index]
 
 
+@pytest.mark.promise("L5")
 def test_a_repeat_is_written_down_before_it_is_performed(tmp_path: Path) -> None:
     durable: list[str] = []
     with site(tmp_path) as made:
@@ -205,6 +211,7 @@ def test_two_incidents_do_not_wait_for_each_other(tmp_path: Path) -> None:
         assert (len(made.effects("shop")), len(made.effects("stock"))) == (1, 1)
 
 
+@pytest.mark.promise("L15")
 def test_stopping_finishes_the_step_in_hand_starts_no_other_and_gives_the_incident_back(
     tmp_path: Path,
 ) -> None:
@@ -227,6 +234,7 @@ def test_stopping_finishes_the_step_in_hand_starts_no_other_and_gives_the_incide
         assert made.ledger.claim_many("w-2", 30, 1), "it was not given back"
 
 
+@pytest.mark.promise("L15")
 def test_stopping_while_the_checks_run_begins_nothing_after_them(tmp_path: Path) -> None:
     looking, go = threading.Event(), threading.Event()
 
@@ -260,6 +268,7 @@ def test_an_opening_on_the_services_of_an_open_incident_attaches_to_it(tmp_path:
         assert made.engine.live()[0].incident_id == "INC-1"
 
 
+@pytest.mark.promise("L2")
 def test_a_person_is_answered_once_and_an_ended_incident_still_takes_a_label(
     tmp_path: Path,
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_step_that_a_set_mode_stopped_is_performed_once_it_is_taken_back(made:
     clear_mode(made, "service:shop")
     made.seen.until(made.seen.has("resolved"))
     assert len(made.effects()) == 1
+    assert made.seen.kinds().count("step_proposed") == 2, "shown once, performed once"
 
 
 @pytest.mark.promise("L13")

@@ -68,6 +68,7 @@ def full(made: Site) -> Any:  # noqa: ANN401 - a condition for `until`
     return lambda: any("is full" in text for text in made.seen.troubles)
 
 
+@pytest.mark.promise("L3")
 def test_without_room_for_an_intent_there_is_no_action(tmp_path: Path) -> None:
     filled = threading.Event()
     # More than what a page that is not full yet could still take.
@@ -91,6 +92,7 @@ def test_without_room_for_an_intent_there_is_no_action(tmp_path: Path) -> None:
         assert verify(made.ledger, "INC-1").ok
 
 
+@pytest.mark.promise("L3")
 def test_an_outcome_that_cannot_be_written_is_kept_until_it_can(tmp_path: Path) -> None:
     filled = threading.Event()
     with site(tmp_path, output="a long answer, " * 600) as made:
@@ -113,6 +115,7 @@ def test_an_outcome_that_cannot_be_written_is_kept_until_it_can(tmp_path: Path) 
         assert made.effects() == ["INC-1/S1/1"]
 
 
+@pytest.mark.promise("L10")
 def test_a_worker_that_was_overtaken_reports_late_and_its_report_is_only_evidence(
     tmp_path: Path,
 ) -> None:

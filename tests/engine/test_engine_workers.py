@@ -181,6 +181,7 @@ def test_what_a_dead_worker_left_is_found_in_doubt_in_a_few_commits(tmp_path: Pa
         assert (counts.calls["records_of"], counts.calls["records"]) == (1, 0)
 
 
+@pytest.mark.promise("L10")
 def test_an_answer_that_comes_after_the_step_was_given_up_is_kept_as_evidence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def late(made: Site, name: str) -> str:
     return name
 
 
+@pytest.mark.promise("L10")
 def test_a_late_report_is_recorded_in_an_incident_that_has_ended(tmp_path: Path) -> None:
     with site(tmp_path) as made:
         made.open()
@@ -247,6 +249,7 @@ def test_while_the_store_is_away_the_outcome_is_kept_in_hand_and_trouble_is_told
         assert effects(tmp_path) == ["INC-1/S1/1"]
 
 
+@pytest.mark.promise("L9")
 def test_a_worker_whose_lease_is_gone_stops_at_the_next_boundary(tmp_path: Path) -> None:
     acting, go = threading.Event(), threading.Event()
 

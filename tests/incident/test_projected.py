@@ -53,3 +53,18 @@ def test_a_changed_state_is_a_replaced_one() -> None:
 def test_a_field_that_is_not_there_can_not_be_changed() -> None:
     with pytest.raises(TypeError, match="State has no field tittle"):
         changed(State(incident_id="INC-1"), tittle="typed wrongly")  # type: ignore[call-arg]
+
+
+@given(scenes)
+def test_a_state_that_was_given_out_is_never_changed_by_a_later_record(
+    records: list[Record],
+) -> None:
+    states = [State(incident_id=records[0].incident_id)]
+    for record in records:
+        states.append(evolve(states[-1], record))
+    given_out = [dict(vars(state)) for state in states]
+    for state, record in zip(states, records, strict=False):
+        evolve(state, record)
+
+    assert [vars(state) for state in states] == given_out
+    assert [state.seq for state in states] == [0, *(record.seq for record in records)]

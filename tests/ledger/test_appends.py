@@ -71,6 +71,7 @@ def _nothing_written(ledger: Ledger, claim: Claim, attempt: Callable[[], object]
     assert verify(ledger, claim.incident_id).ok
 
 
+@pytest.mark.promise("L9")
 def test_a_worker_that_was_overtaken_writes_nothing(ledger: Ledger, pass_s: Passing) -> None:
     old = opened(ledger)
     pass_s(LEASE_S + 1)
@@ -124,6 +125,7 @@ def test_an_append_after_the_lease_ran_out_counts_while_nobody_has_claimed_it(
     assert ledger.lease_left_s(after) == pytest.approx(LEASE_S, abs=3)
 
 
+@pytest.mark.promise("L1")
 def test_sixteen_threads_lose_no_record_and_break_no_chain(ledger: Ledger) -> None:
     def write(_: int) -> Claim:
         claim = ledger.open_incident("w-1", LEASE_S)
@@ -140,6 +142,7 @@ def test_sixteen_threads_lose_no_record_and_break_no_chain(ledger: Ledger) -> No
         assert (verdict.ok, verdict.records, verdict.head) == (True, 10, claim.head)
 
 
+@pytest.mark.promise("L9")
 def test_two_writers_of_one_claim_never_both_succeed(ledger: Ledger) -> None:
     claim = opened(ledger)
     with ThreadPoolExecutor(8) as pool:
@@ -180,6 +183,7 @@ def test_the_system_chain_counts_and_verifies_without_a_lease(ledger: Ledger) ->
     assert ledger.incident_ids() == []
 
 
+@pytest.mark.promise("L1")
 def test_what_is_written_is_there_after_a_restart(durable: Twin) -> None:
     claim = opened(durable.ledger)
     durable.ledger.close()

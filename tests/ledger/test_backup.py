@@ -99,6 +99,7 @@ def content(address: Address) -> dict[str, list[Any]]:
 KINDS = ("sqlite", "postgres")
 
 
+@pytest.mark.promise("L21")
 @pytest.mark.parametrize("target", KINDS)
 @pytest.mark.parametrize("source", KINDS)
 def test_what_was_backed_up_is_restored_whole_into_either_store(
@@ -118,6 +119,7 @@ def test_what_was_backed_up_is_restored_whole_into_either_store(
         assert all(verify(ledger, one).ok for one in [SYSTEM_CHAIN, *ledger.incident_ids()])
 
 
+@pytest.mark.promise("L21")
 @pytest.mark.parametrize("target", KINDS)
 def test_nobody_of_the_old_database_goes_on_and_the_work_does(
     target: str, empty: Makes, tmp_path: Path
@@ -202,6 +204,7 @@ def test_a_broken_chain_is_backed_up_as_it_is_and_told(empty: Makes, tmp_path: P
     assert content(old) == content(Address(path=tmp_path / "backup.db"))
 
 
+@pytest.mark.promise("L21")
 @pytest.mark.parametrize("source", KINDS)
 def test_a_backup_is_one_moment_while_others_write(
     source: str, empty: Makes, tmp_path: Path
@@ -223,6 +226,7 @@ def test_a_backup_is_one_moment_while_others_write(
     assert [len(kept[name]) for name in ("incident", "record", "kv")] == [2, 1, 1]
 
 
+@pytest.mark.promise("L21")
 def test_nothing_is_left_of_a_backup_that_could_not_be_finished(
     empty: Makes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

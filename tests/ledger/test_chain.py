@@ -63,6 +63,7 @@ def test_a_whole_chain_verifies_with_its_head() -> None:
     }
 
 
+@pytest.mark.promise("L16")
 @given(st.data())
 def test_any_flipped_bit_is_found_at_its_record(data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(CHAIN) - 1))
@@ -79,6 +80,7 @@ def test_any_flipped_bit_is_found_at_its_record(data: st.DataObject) -> None:
     assert verdict.records == index, "the good records before it are counted"
 
 
+@pytest.mark.promise("L16")
 @given(st.integers(0, len(CHAIN) - 1))
 def test_any_deleted_record_is_named(index: int) -> None:
     verdict = verify_chain("INC-4", CHAIN[:index] + CHAIN[index + 1 :], CHAIN[-1].hash)
@@ -171,6 +173,7 @@ def change(path: Path, statement: str, *values: int) -> None:
     db.close()
 
 
+@pytest.mark.promise("L16")
 @pytest.mark.parametrize("seq", range(1, LENGTH + 1))
 def test_a_bit_flipped_in_the_file_is_named(written: Path, seq: int) -> None:
     content = bytearray(written.read_bytes())
@@ -184,6 +187,7 @@ def test_a_bit_flipped_in_the_file_is_named(written: Path, seq: int) -> None:
     assert "was changed after it was written" in first.problem
 
 
+@pytest.mark.promise("L16")
 @pytest.mark.parametrize("seq", range(1, LENGTH + 1))
 def test_a_row_deleted_from_the_file_is_named(written: Path, seq: int) -> None:
     change(written, "delete from record where incident_id = 'INC-1' and seq = ?", seq)
@@ -199,6 +203,7 @@ def test_a_tail_cut_from_the_file_is_named(written: Path) -> None:
     assert (first.ok, first.records, first.first_bad_seq) == (False, 2, 3)
 
 
+@pytest.mark.promise("L16")
 def test_two_records_that_change_places_are_named(written: Path) -> None:
     for statement in (
         "update record set seq = 99 where incident_id = 'INC-1' and seq = 3",

@@ -45,6 +45,7 @@ def test_an_expired_lease_is_claimed_with_a_higher_fence_and_the_same_head(
     assert (new.fence, new.seq, new.head, new.owner) == (old.fence + 1, old.seq, old.head, "w-2")
 
 
+@pytest.mark.promise("L14")
 def test_expired_leases_come_first_and_the_oldest_of_them_before_all(
     ledger: Ledger, pass_s: Passing
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_worker_that_claims_and_gives_back_at_once_does_not_starve_an_expired_
     assert claim.incident_id == dead.incident_id
 
 
+@pytest.mark.promise("L9")
 def test_fences_never_go_back(ledger: Ledger, pass_s: Passing) -> None:
     fences = [opened(ledger).fence]
     for number in range(5):
@@ -205,6 +207,7 @@ def test_leases_are_renewed_together_and_the_lost_ones_are_named(
     assert ledger.lease_left_s(kept) == about(LEASE_S)
 
 
+@pytest.mark.promise("L14")
 def test_a_parked_incident_is_left_alone_until_it_is_due(ledger: Ledger, pass_s: Passing) -> None:
     claim = opened(ledger)
     now = _store_now(ledger)
@@ -273,6 +276,7 @@ def test_who_was_overtaken_parks_nothing(ledger: Ledger, pass_s: Passing) -> Non
     assert ledger.lease_left_s(new) == about(LEASE_S)
 
 
+@pytest.mark.promise("L14")
 def test_what_waits_parked_never_goes_before_an_expired_lease(
     ledger: Ledger, pass_s: Passing
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from holdfast.kernel import LedgerUnavailableError, StaleFenceError
 from holdfast.ledger import SqliteLedger, verify
 from holdfast.ledger import writer as writers
+from holdfast.response.store import Claim
 from tests.ledger.ledger_parts import batch, count_commits, opened, writer_stopped
 
 
@@ -90,6 +91,52 @@ def test_an_interrupted_leader_writes_nothing_and_leaves_nobody_waiting(
     assert sqlite.append(batch(claim)).seq == 2, "the next one leads again"
 
 
+def test_what_is_run_again_beside_one_that_fails_is_written_once(sqlite: SqliteLedger) -> None:
+    claims = [opened(sqlite) for _ in range(3)]
+    current = sqlite.append(batch(claims[2]))
+    batches = [batch(claims[0]), batch(claims[1]), batch(claims[2]), batch(current)]
+    commits = count_commits(sqlite)
+    first, second, stale, third = sqlite.append_many(batches)
+
+    assert isinstance(stale, StaleFenceError)
+    assert [one.seq for one in (first, second, third) if isinstance(one, Claim)] == [2, 2, 3]
+    assert [len(sqlite.records(claim.incident_id)) for claim in claims] == [2, 2, 3]
+    assert len(commits) == 1
+
+
+class _InterruptedAtTheSecondBegin:
+    """The writer's cursor, with a signal that arrives when a group is about to be run again."""
+
+    def __init__(self, cursor: apsw.Cursor) -> None:
+        self._cursor = cursor
+        self._begun = 0
+
+    def execute(self, sql: str) -> object:
+        self._begun += sql == "begin immediate"
+        if sql == "begin immediate" and self._begun == 2:
+            raise KeyboardInterrupt
+        return self._cursor.execute(sql)
+
+
+def test_a_group_that_is_interrupted_before_it_is_run_again_is_not_told_of_success(
+    sqlite: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [opened(sqlite) for _ in range(3)]
+    sqlite.append(batch(claims[1]))
+    with writer_stopped(sqlite) as stopped, ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(sqlite.append, batch(claim)) for claim in claims]
+        stopped.wait_for(3)
+        cursor = _InterruptedAtTheSecondBegin(sqlite._writer._cursor)
+        monkeypatch.setattr(sqlite._writer, "_cursor", cursor)
+        stopped.go()
+        errors = [future.exception(10) for future in futures]
+
+    told = [e for e in errors if isinstance(e, LedgerUnavailableError)]
+    assert len(told) == 2, "and its leader was interrupted"
+    assert all("nothing was written" in str(error) for error in told)
+    assert [len(sqlite.records(claim.incident_id)) for claim in claims] == [1, 2, 1]
+
+
 def test_closing_waits_for_what_was_handed_in(sqlite: SqliteLedger) -> None:
     claims = [opened(sqlite) for _ in range(3)]
     with writer_stopped(sqlite) as stopped, ThreadPoolExecutor(4) as pool:
@@ -115,6 +162,7 @@ def test_the_log_is_copied_home_so_that_it_does_not_grow_for_ever(
     assert verify(sqlite, claim.incident_id).ok
 
 
+@pytest.mark.promise("L3")
 def test_a_log_that_cannot_be_copied_home_stops_the_writer(
     sqlite: SqliteLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from holdfast.kernel import SYSTEM, Actor, ActorKind
 from holdfast.response.store import SYSTEM_CHAIN, Answer, Ledger, Request
 from tests.ledger.ledger_parts import START, opened, request
@@ -17,6 +19,7 @@ def test_a_request_sent_twice_is_one_request_with_its_first_content(ledger: Ledg
     assert [one.data for one in ledger.requests("INC-1")] == [{"because": "the first"}]
 
 
+@pytest.mark.promise("L2")
 def test_the_same_request_delivered_fifty_times_at_once_is_one(ledger: Ledger) -> None:
     with ThreadPoolExecutor(16) as pool:
         got = list(pool.map(lambda n: ledger.submit(request("INC-1", n=n)), range(50)))
@@ -57,6 +60,7 @@ def test_the_first_answer_counts_and_ends_the_waiting(ledger: Ledger) -> None:
     assert ledger.waiting() == []
 
 
+@pytest.mark.promise("L2")
 def test_a_request_sent_again_after_its_answer_is_not_done_again(ledger: Ledger) -> None:
     ledger.submit(request("INC-1"))
     ledger.answer("r-1", Answer(ok=True, message="done"))
@@ -72,6 +76,7 @@ def test_an_unknown_request_has_no_answer(ledger: Ledger) -> None:
     assert ledger.answer_of("r-9") is None
 
 
+@pytest.mark.promise("L2")
 def test_an_unanswered_request_is_still_there_after_a_restart(durable: Twin) -> None:
     durable.ledger.submit(request("INC-1", because="stop"))
     durable.ledger.close()

@@ -42,6 +42,7 @@ def nothing_is_lost(path: Path, lines: list[str]) -> None:
         ledger.close()
 
 
+@pytest.mark.promise("L3")
 def test_a_full_store_says_so_and_goes_on_once_there_is_room(sqlite: SqliteLedger) -> None:
     claim = opened(sqlite)
     pages = sqlite._writing.pragma("page_count")
@@ -60,6 +61,7 @@ def test_a_full_store_says_so_and_goes_on_once_there_is_room(sqlite: SqliteLedge
     assert verify(sqlite, claim.incident_id).ok
 
 
+@pytest.mark.promise("L3")
 @pytest.mark.crash
 def test_a_file_that_may_not_grow_stops_the_writer_and_loses_nothing(path: Path) -> None:
     argv, env = program(str(path), "2", str(1_500_000))
@@ -74,6 +76,7 @@ def test_a_file_that_may_not_grow_stops_the_writer_and_loses_nothing(path: Path)
     nothing_is_lost(path, lines)
 
 
+@pytest.mark.promise("L1")
 @pytest.mark.crash
 @pytest.mark.parametrize("killed_after", [1, 25, 60])
 def test_a_writer_killed_at_any_moment_loses_no_acknowledged_record(
@@ -91,6 +94,7 @@ def test_a_writer_killed_at_any_moment_loses_no_acknowledged_record(
     nothing_is_lost(path, complete)
 
 
+@pytest.mark.promise("L20")
 def test_an_edited_migration_stops_the_start_and_names_both_checksums(path: Path) -> None:
     SqliteLedger(path).close()
     change(path, "update migration set checksum = 'feedfacefeed00'")
@@ -101,6 +105,7 @@ def test_an_edited_migration_stops_the_start_and_names_both_checksums(path: Path
         SqliteLedger(path)
 
 
+@pytest.mark.promise("L20")
 def test_starting_twice_applies_each_migration_once(path: Path) -> None:
     SqliteLedger(path).close()
     SqliteLedger(path).close()
@@ -111,6 +116,7 @@ def test_starting_twice_applies_each_migration_once(path: Path) -> None:
     db.close()
 
 
+@pytest.mark.promise("L20")
 def test_a_migration_of_a_newer_version_does_not_stop_this_one(path: Path) -> None:
     SqliteLedger(path).close()
     change(path, "insert into migration values (99, '0099_later.sql', 'abc')")
@@ -121,6 +127,7 @@ def test_a_migration_of_a_newer_version_does_not_stop_this_one(path: Path) -> No
         ledger.close()
 
 
+@pytest.mark.promise("L19")
 @pytest.mark.parametrize("version", ["3.7.0", "3.45.1", "3.51.2"])
 def test_an_sqlite_that_can_corrupt_the_file_is_refused(version: str) -> None:
     with pytest.raises(LedgerUnavailableError, match=f"SQLite {version}.*install a current"):
@@ -146,6 +153,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.promise("L19")
 def test_a_place_that_cannot_hold_a_durable_file_is_refused() -> None:
     with pytest.raises(LedgerUnavailableError, match=r"journal_mode=memory.*is not durable"):
         SqliteLedger(Path(":memory:"))

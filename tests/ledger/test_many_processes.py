@@ -41,18 +41,23 @@ def race(path: Path, workers: int, records: int) -> list[int]:
     return [racer.returncode for racer in racers]
 
 
+@pytest.mark.promise("L9")
 def test_four_processes_that_race_write_each_chain_one_after_another(path: Path) -> None:
     with closing(SqliteLedger(path)) as ledger:
-        made = [opened(ledger) for _ in range(6)]
-        for claim in made:
-            ledger.release(claim)
-        assert race(path, 4, 60) == [0, 0, 0, 0]
+        # On a busy machine one may be done before another begins: that proves nothing, so again.
+        for _ in range(5):
+            made = [opened(ledger) for _ in range(6)]
+            for claim in made:
+                ledger.release(claim)
+            assert race(path, 4, 60) == [0, 0, 0, 0]
 
-        owners: set[str] = set()
-        for claim in made:
-            assert verify(ledger, claim.incident_id).ok
-            owners |= _owners_one_after_another(ledger, claim.incident_id, 60)
-    assert len(owners) > 1, "they did not race: this proves nothing"
+            owners: set[str] = set()
+            for claim in made:
+                assert verify(ledger, claim.incident_id).ok
+                owners |= _owners_one_after_another(ledger, claim.incident_id, 60)
+            if len(owners) > 1:
+                return
+    raise AssertionError("they never raced: this proves nothing")
 
 
 def _owners_one_after_another(ledger: SqliteLedger, incident_id: str, wanted: int) -> set[str]:
@@ -111,6 +116,7 @@ def test_a_poll_that_finds_nothing_does_not_wait_for_a_writer(
     other.close()
 
 
+@pytest.mark.promise("L20")
 def test_two_processes_that_start_at_once_make_one_schema(path: Path, clock: ManualClock) -> None:
     made: list[SqliteLedger] = []
     threads = [

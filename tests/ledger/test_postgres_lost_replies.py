@@ -43,6 +43,7 @@ def ledger(url: str, line: CutLine, durable_postgres: Postgres) -> Iterator[Post
     ledger.close()
 
 
+@pytest.mark.promise("L4")
 @pytest.mark.parametrize("how", list(Cut))
 def test_an_append_whose_reply_is_lost_is_there_exactly_once_and_its_claim_goes_on(
     ledger: PostgresLedger, line: CutLine, how: Cut
@@ -57,6 +58,7 @@ def test_an_append_whose_reply_is_lost_is_there_exactly_once_and_its_claim_goes_
     assert verify(ledger, claim.incident_id).ok
 
 
+@pytest.mark.promise("L4")
 @pytest.mark.parametrize("how", [Cut.REQUEST_LOST, Cut.REPLY_LOST])
 def test_an_intent_whose_reply_is_lost_reserves_its_target_once(
     ledger: PostgresLedger, line: CutLine, how: Cut
@@ -69,6 +71,7 @@ def test_an_intent_whose_reply_is_lost_reserves_its_target_once(
     assert [entry.key for entry in ledger.actions_on("shop@east", START)] == ["INC-1/S1/1"]
 
 
+@pytest.mark.promise("L4")
 def test_an_append_that_was_overtaken_while_its_request_was_lost_is_refused_as_stale(
     ledger: PostgresLedger, line: CutLine, url: str
 ) -> None:
@@ -92,6 +95,7 @@ def _append_system(ledger: PostgresLedger, _: Claim) -> object:
     return ledger.append_system("freeze", {"scope": "all"}, SYSTEM, START)
 
 
+@pytest.mark.promise("L2", "L4")
 @pytest.mark.parametrize("how", [Cut.REQUEST_LOST, Cut.REPLY_LOST])
 @pytest.mark.parametrize("do", [_submit, _append_system])
 def test_what_a_person_asked_for_is_there_once_when_the_reply_is_lost(
@@ -121,6 +125,7 @@ def test_a_parked_incident_stays_parked_when_the_reply_is_lost(
     assert ledger.claim_many("w-2", LEASE_S, 5) == []
 
 
+@pytest.mark.promise("L1")
 @pytest.mark.crash
 def test_a_server_that_is_stopped_hard_loses_nothing_that_was_acknowledged() -> None:
     with started_postgres(durable=True) as server, server.ledger_url() as url:

@@ -77,6 +77,7 @@ def intended(ledger: PostgresLedger, wanted: Batch, written: list[str]) -> None:
         return
 
 
+@pytest.mark.promise("L11")
 def test_of_workers_that_act_on_one_target_at_once_one_passes(
     ledgers: list[PostgresLedger],
 ) -> None:
@@ -104,6 +105,7 @@ def _hold(ledger: PostgresLedger, incident_ids: list[str], number: int) -> None:
         ledger.submit(request(incident_id, f"hold-{incident_id}-{number}"))
 
 
+@pytest.mark.promise("L13")
 @pytest.mark.parametrize("stop", [_freeze, _hold])
 def test_once_a_freeze_or_a_hold_is_acknowledged_no_intent_is_written_that_did_not_see_it(
     ledgers: list[PostgresLedger], stop: Callable[[PostgresLedger, list[str], int], None]
@@ -163,6 +165,7 @@ def test_a_worker_hears_at_once_what_another_one_wrote_and_again_after_its_line_
     stop()
 
 
+@pytest.mark.promise("L14")
 def test_a_request_whose_notification_is_lost_is_found_by_the_poll(
     ledgers: list[PostgresLedger],
 ) -> None:

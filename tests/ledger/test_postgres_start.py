@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from holdfast.kernel import BadInputError, LedgerUnavailableError
+from holdfast.kernel import BadInputError, LedgerUnavailableError, SystemClock
 from holdfast.ledger import PostgresLedger, open_ledger
 from holdfast.ledger import postgres_connection as connecting
 from holdfast.ledger.address import is_there, read_address
@@ -21,6 +21,7 @@ def url(durable_postgres: Postgres) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.promise("L19")
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_server_that_does_not_sync_is_refused(setting: str) -> None:
     with (
@@ -31,6 +32,7 @@ def test_a_server_that_does_not_sync_is_refused(setting: str) -> None:
         PostgresLedger(url)
 
 
+@pytest.mark.promise("L19")
 @pytest.mark.parametrize("value", ["off", "local"])
 def test_a_user_whose_commits_are_answered_before_they_are_safe_is_refused(
     url: str, value: str
@@ -41,6 +43,7 @@ def test_a_user_whose_commits_are_answered_before_they_are_safe_is_refused(
     assert not is_there(read_address(url))
 
 
+@pytest.mark.promise("L19")
 def test_an_old_server_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "VERSION_MIN", 990_000)
     with pytest.raises(LedgerUnavailableError, match=r"is on PostgreSQL \d+, .* needs 99 or newer"):
@@ -90,6 +93,7 @@ def test_without_the_driver_the_extra_to_install_is_named(monkeypatch: pytest.Mo
         open_ledger("postgresql://host/x")
 
 
+@pytest.mark.promise("L20")
 def test_several_that_start_at_once_on_an_empty_database_prepare_it_once(url: str) -> None:
     together, ledgers = threading.Barrier(4), []
 
@@ -110,6 +114,7 @@ def test_several_that_start_at_once_on_an_empty_database_prepare_it_once(url: st
         ledger.close()
 
 
+@pytest.mark.promise("L20")
 def test_a_newer_releases_migration_is_worked_beside_and_an_edited_one_is_refused(url: str) -> None:
     PostgresLedger(url).close()
     with psycopg.connect(url, autocommit=True) as connection:
@@ -123,6 +128,16 @@ def test_a_newer_releases_migration_is_worked_beside_and_an_edited_one_is_refuse
         connection.execute("update migration set checksum = 'edited' where number = 1")
     with pytest.raises(LedgerUnavailableError, match=r"0001_first.sql was applied with checksum"):
         PostgresLedger(url)
+
+
+@pytest.mark.promise("L11")
+def test_a_default_that_would_blind_the_second_look_is_not_taken_over(url: str) -> None:
+    blind = f"{url}%20-c%20default_transaction_isolation%3Dserializable"
+    server = connecting.Server(dsn=blind, clock=SystemClock())
+    with server.connect(durable=True) as connection:
+        row = connection.execute("show transaction_isolation").fetchone()
+
+    assert row == ("read committed",)
 
 
 def test_two_schemas_of_one_database_hold_two_ledgers(durable_postgres: Postgres) -> None:

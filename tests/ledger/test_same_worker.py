@@ -9,6 +9,7 @@ from holdfast.response.store import Ledger
 from tests.ledger.ledger_parts import LEASE_S, batch, intent, opened, seen, seqs
 
 
+@pytest.mark.promise("L9")
 def test_the_older_claim_of_the_same_worker_writes_nothing_once_it_has_claimed_again(
     ledger: Ledger, pass_s: Callable[[float], None]
 ) -> None:

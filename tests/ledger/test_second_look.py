@@ -76,6 +76,7 @@ def _act_elsewhere(ledger: Ledger, _: Claim) -> None:
     performed(ledger, settled=False)
 
 
+@pytest.mark.promise("L13")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -111,6 +112,7 @@ def test_a_request_that_was_answered_meanwhile_stops_nothing(ledger: Ledger) -> 
     assert ledger.append(intent(claim, looked)).seq == 2
 
 
+@pytest.mark.promise("L11")
 def test_the_limit_of_restarts_is_counted_in_the_transaction_across_incidents(
     ledger: Ledger, pass_s: Passing
 ) -> None:
@@ -124,6 +126,7 @@ def test_the_limit_of_restarts_is_counted_in_the_transaction_across_incidents(
     assert ledger.append(third).seq == 2
 
 
+@pytest.mark.promise("L11")
 def test_two_workers_cannot_both_take_the_last_restart(ledger: Ledger) -> None:
     performed(ledger)
     first, second = opened(ledger), opened(ledger)
@@ -145,6 +148,7 @@ def test_another_action_or_target_does_not_count_for_the_limit(ledger: Ledger) -
     assert ledger.append(intent(claim, seen(ledger, claim, limits=one))).seq == 2
 
 
+@pytest.mark.promise("L11")
 def test_a_target_that_was_just_acted_on_rests_for_the_cooldown(
     ledger: Ledger, pass_s: Passing
 ) -> None:
@@ -158,6 +162,7 @@ def test_a_target_that_was_just_acted_on_rests_for_the_cooldown(
     assert ledger.append(wanted).seq == 2
 
 
+@pytest.mark.promise("L6")
 def test_the_same_attempt_is_never_intended_twice(ledger: Ledger, pass_s: Passing) -> None:
     claim = performed(ledger)
     pass_s(LEASE_S * 100)
@@ -167,6 +172,7 @@ def test_the_same_attempt_is_never_intended_twice(ledger: Ledger, pass_s: Passin
     assert ledger.append(intent(claim, seen(ledger, claim), attempt=2)).seq == 4
 
 
+@pytest.mark.promise("L12")
 def test_an_unsettled_step_keeps_its_target_for_ever_and_gives_it_back_settled(
     ledger: Ledger, pass_s: Passing
 ) -> None:

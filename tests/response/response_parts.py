@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.diagnosis import SymptomReading
 from holdfast.incident import Draft, Kind, Phase, Record, State, evolve, stamp
 from holdfast.kernel import Actor, SignalKey
-from holdfast.policy import Freeze, Override, SetMode
+from holdfast.policy import Freeze, Mode, Override, SetMode
 from holdfast.response import World, decide
 from holdfast.response.commands import (
     AnswerRequest,
@@ -211,6 +211,8 @@ class Play:
         assert self.state.held is None, "an intent while held"
         assert not self.state.unsettled, "an intent beside an unsettled step"
         assert self.freeze is None, "an intent in a freeze"
+        everywhere = [each.mode for each in self.modes if each.scope == "all"]
+        assert Mode.OBSERVE not in everywhere, "an intent where a person set observe"
         assert not self.state.ended, "an intent after the end"
         assert command.draft.data["criteria"], "an intent without a criterion"
 

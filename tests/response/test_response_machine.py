@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from holdfast.incident import Kind, Phase, StepStatus, fold
-from holdfast.policy import Freeze
+from holdfast.policy import RAISABLE, Freeze, Mode, Override, SetMode
 from holdfast.response.asked import NEEDED_SCOPE
 from holdfast.response.commands import Command, Intend, Prepare, Probe, ReadSamples, Redo
 from holdfast.response.events import (
@@ -80,6 +80,19 @@ class Incident(RuleBasedStateMachine):
         self.play.freeze = found if frozen else None
         self.play.system_seq += 1
 
+    @rule(mode=st.none() | st.sampled_from(Mode))
+    def somebody_sets_a_mode_or_takes_it_back(self, mode: Mode | None) -> None:
+        found = SetMode(scope="all", mode=mode or Mode.OBSERVE, by="dana", why="x", since=START)
+        self.play.modes = (found,) if mode else ()
+        self.play.system_seq += 1
+
+    @rule(limit=st.sampled_from(sorted(RAISABLE)))
+    def somebody_overrides_a_limit(self, limit: str) -> None:
+        name, ends = f"o-{self.play.system_seq}", self.play.now + timedelta(hours=1)
+        found = Override(override_id=name, limit=limit, by="dana", why="x", expires_at=ends)
+        self.play.overrides = (*self.play.overrides, found)
+        self.play.system_seq += 1
+
     @rule(kind=st.sampled_from([Prepare, Intend, Redo, Probe, ReadSamples]))
     def the_worker_dies_at(self, kind: type[Command]) -> None:
         self.play.stop_at = (kind,)
@@ -143,6 +156,12 @@ class Incident(RuleBasedStateMachine):
         assert all(s.status is not StepStatus.AWAITING_APPROVAL for s in self.play.state.steps)
 
     @invariant()
+    def no_override_is_used_twice(self) -> None:
+        if hasattr(self, "play"):
+            used = self.play.state.overrides_used
+            assert len(used) == len(set(used))
+
+    @invariant()
     def a_repeat_is_only_made_where_it_is_safe(self) -> None:
         if hasattr(self, "play") and self.play.count(Kind.STEP_REPEATED):
             assert self.play.world.actions["rollback_deploy"].repeatability.may_be_redone
@@ -153,6 +172,7 @@ class Incident(RuleBasedStateMachine):
             return
         play = self.play
         play.freeze, play.silent, play.probe = None, frozenset(), Effect.PRESENT
+        play.modes = ()
         play.outcomes.clear()
         play.level(GOOD)
         play.now += timedelta(seconds=1)

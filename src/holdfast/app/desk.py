@@ -43,7 +43,7 @@ class Desk:
             )
         self.clock = clock or SystemClock()
         self.ledger = open_ledger(address, self.clock)
-        self._directory = directory
+        self.directory = directory
         self.system = SystemView(self.ledger, self.clock)
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class Desk:
         from holdfast.app.verifying import Proof, verify_here
 
         self.links(incident_id)
-        return verify_here(self.ledger, incident_id, Proof(self._directory))
+        return verify_here(self.ledger, incident_id, Proof(self.directory))
 
     # --- asking -----------------------------------------------------------
 
@@ -157,13 +157,13 @@ class Desk:
                 at=self.clock.now(),
             )
         )
-        serving = somebody_works(self._directory, self.ledger)
+        serving = somebody_works(self.directory, self.ledger)
         answer = self._wait(request.id, _ANSWER_S if serving else _NOBODY_S)
         if answer is None:
             why = (
                 f"nobody answered within {_ANSWER_S:.0f} s"
                 if serving
-                else f"no `holdfast serve` runs on {self._directory.resolve()}"
+                else f"no `holdfast serve` runs on {self.directory.resolve()}"
             )
             raise RefusedError(
                 f"`{kind}` on {incident_id} is recorded as request {request.n}, but {why}; it is "
@@ -187,7 +187,7 @@ class Desk:
     def freeze(self, scope: str, because: str) -> None:
         """Stop every mutating action in a scope."""
         caller = self.allow(Scope.PROPOSE, "`freeze`")
-        check_freeze_scope(scope, self._directory)
+        check_freeze_scope(scope, self.directory)
         data = {"scope": scope, "because": because}
         self.ledger.append_system(FROZEN, data, caller.actor, self.clock.now())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from holdfast.app.advice import nearest
 from holdfast.app.desk import Desk
-from holdfast.app.scopes import check_freeze_scope
+from holdfast.app.scopes import check_freeze_scope, check_target
 from holdfast.incident.system import MODE_CLEARED, MODE_SET, OVERRIDE_GRANTED, OverrideFact
 from holdfast.kernel.clock import format_at
 from holdfast.kernel.errors import BadInputError, RefusedError
@@ -68,6 +68,8 @@ def grant_override(
     state, _ = desk.state(incident_id)
     if state.ended:
         raise RefusedError(f"{incident_id} is {state.phase.value}; no step is left for an override")
+    if target is not None:
+        check_target(target, desk.directory)
     now = desk.clock.now()
     fact = OverrideFact(
         override_id=os.urandom(4).hex(),

@@ -15,7 +15,7 @@ from holdfast.incident.lifecycle import (
     next_step_status,
 )
 from holdfast.incident.records import Kind, Record
-from holdfast.incident.state import Plan, State, Step, changed
+from holdfast.incident.state import Plan, State, Step, changed, numbered
 from holdfast.kernel.clock import format_at, parse_at
 
 KEPT_MOST = 50
@@ -34,7 +34,7 @@ def evolve(state: State, record: Record) -> State:
     handler = _HANDLERS.get(record.kind)
     if handler is None:
         return changed(state, seq=record.seq, unknown_kinds=state.unknown_kinds + 1)
-    return changed(handler(state, record), seq=record.seq)
+    return numbered(handler(state, record), record.seq, before=state)
 
 
 def _opened(state: State, record: Record) -> State:
@@ -230,18 +230,17 @@ def _outcome(state: State, record: Record, outcome: str) -> State:
     status = StepStatus.SUCCEEDED if outcome == "succeeded" else StepStatus.FAILED
     trigger = Trigger.STEP_SETTLED if outcome == "succeeded" else Trigger.STEP_FAILED
     ended_at = parse_at(record.data["ended_at"]) if "ended_at" in record.data else record.at
-    after = _step(state, record, status, outcome=record.data, ended_at=ended_at)
-    return changed(after, phase=next_phase(state.phase, trigger))
+    phase = next_phase(state.phase, trigger)
+    return _step(state, record, status, phase=phase, outcome=record.data, ended_at=ended_at)
 
 
 def _verified(state: State, record: Record) -> State:
     data = record.data
     met = data["status"] == "met"
     status = StepStatus.VERIFIED if met else StepStatus.UNVERIFIED
-    after = _step(state, record, status, verification=data)
-    if met and data.get("more_to_do"):
-        return changed(after, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
-    return after
+    more = met and data.get("more_to_do")
+    phase = next_phase(state.phase, Trigger.MORE_TO_DO) if more else state.phase
+    return _step(state, record, status, phase=phase, verification=data)
 
 
 def _held(state: State, record: Record) -> State:
@@ -326,20 +325,35 @@ def _unchanged(state: State, _record: Record) -> State:
     return state
 
 
-def _step(state: State, record: Record, status: StepStatus, **changes: object) -> State:
+def _step(
+    state: State,
+    record: Record,
+    status: StepStatus,
+    *,
+    phase: Phase | None = None,
+    **changes: Any,  # noqa: ANN401 - fields of any type
+) -> State:
+    """Move a step to `status`, and the incident to `phase` where one is given."""
     step_id = record.data["step_id"]
     step = state.step(step_id)
+    phase = phase or state.phase
     if step is None:
-        return state
-    after = status if status is step.status else next_step_status(step.status, status)
-    return _change_step(state, step_id, status=after, **changes)
+        return changed(state, phase=phase)
+    if status is not step.status:
+        next_step_status(step.status, status)
+    steps = _replaced(state, step, changed(step, status=status, **changes))
+    return changed(state, steps=steps, phase=phase)
 
 
 def _change_step(state: State, step_id: str, **changes: Any) -> State:  # noqa: ANN401
-    steps = tuple(
-        changed(step, **changes) if step.step_id == step_id else step for step in state.steps
-    )
-    return changed(state, steps=steps)
+    step = state.step(step_id)
+    if step is None:
+        return state
+    return changed(state, steps=_replaced(state, step, changed(step, **changes)))
+
+
+def _replaced(state: State, before: Step, after: Step) -> tuple[Step, ...]:
+    return tuple([after if step is before else step for step in state.steps])
 
 
 _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {

@@ -14,6 +14,8 @@ from holdfast.incident.state import State, Step
 from holdfast.incident.timeline import line
 from holdfast.kernel.clock import format_at
 
+_DONE = frozenset({StepStatus.VERIFIED, StepStatus.SKIPPED})
+
 
 def _at(at: datetime | None) -> str | None:
     return format_at(at) if at else None
@@ -25,7 +27,7 @@ def summary(state: State, head: bytes) -> dict[str, Any]:
     return {
         "incident_id": state.incident_id,
         "title": state.title,
-        "phase": state.phase.value,
+        "phase": str(state.phase),
         "held": dict(state.held) if state.held else None,
         "escalated": dict(state.escalated) if state.escalated else None,
         "acknowledged": dict(state.acknowledged) if state.acknowledged else None,
@@ -93,7 +95,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "target": step.target,
         "params": dict(step.params),
         "attempt": step.attempt,
-        "status": step.status.value,
+        "status": str(step.status),
         "impact": step.impact,
         "hash": step.hash,
         "by": dict(step.by),
@@ -158,7 +160,7 @@ def checkpoint(state: State, head: bytes) -> dict[str, Any]:
         "incident_id": state.incident_id,
         "seq": state.seq,
         "head_hash": head.hex(),
-        "phase": state.phase.value,
+        "phase": str(state.phase),
         "held": dict(state.held) if state.held else None,
         "waiting_for": list(state.waiting_for),
         "mode": state.mode,
@@ -178,7 +180,7 @@ def _brief(step: Step) -> dict[str, Any]:
         "action": step.action,
         "target": step.target,
         "attempt": step.attempt,
-        "status": step.status.value,
+        "status": str(step.status),
         "idempotency_key": step.idempotency_key,
     }
 
@@ -186,11 +188,7 @@ def _brief(step: Step) -> dict[str, Any]:
 def _next_step(state: State) -> dict[str, Any] | None:
     if state.plan is None or state.ended:
         return None
-    done = {
-        step.plan_index
-        for step in state.steps
-        if step.status in {StepStatus.VERIFIED, StepStatus.SKIPPED}
-    }
+    done = [step.plan_index for step in state.steps if step.status in _DONE]
     for index, planned in enumerate(state.plan.steps):
         if index not in done:
             return {"index": index, "action": planned["action"], "target": planned["target"]}

@@ -5,9 +5,9 @@ when a worker is overtaken.
 """
 
 import json
-from functools import lru_cache
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from holdfast.incident.records import Record

@@ -173,6 +173,9 @@ class Server:
             str(given.get("options") or ""),
             f"-c statement_timeout={limit_ms}",
             f"-c idle_in_transaction_session_timeout={limit_ms}",
+            # The second look must see what was committed before its locks, whatever a role or a
+            # database has as its default.
+            r"-c default_transaction_isolation=read\ committed",
             # What we ask for has an index. A plan made while a table was small must not read all
             # of it once it is big: plans are kept for as long as the session.
             "-c enable_seqscan=off",

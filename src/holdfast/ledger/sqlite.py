@@ -7,9 +7,12 @@ takes the file's own lock.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+import apsw
 
 from holdfast.incident.records import Record
 from holdfast.kernel.actor import Actor
@@ -54,10 +57,15 @@ class SqliteLedger:
         self._hints = Hints()
 
     def close(self) -> None:
-        """Finish writing and close the file."""
+        """Finish writing and close the file. What was acknowledged is in the log by then."""
         self._writer.close()
-        self._reading.close()
-        self._writing.close()
+        with suppress(apsw.Error):
+            self._reading.close()
+        with suppress(apsw.Error):
+            if self._writer.broken:
+                # The last one to close copies the log home: that would sync again what failed.
+                self._writing.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._writing.close()
 
     @property
     def broken(self) -> str | None:

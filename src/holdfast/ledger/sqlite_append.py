@@ -12,7 +12,6 @@ import apsw
 from holdfast.ledger.encode import answered, chain_on, moved, projected, stale
 from holdfast.ledger.sqlite_session import Session
 from holdfast.response.store import (
-    SYSTEM_CHAIN,
     Batch,
     ChangedMeanwhileError,
     Claim,
@@ -20,6 +19,8 @@ from holdfast.response.store import (
     Reservation,
     Seen,
 )
+
+_NO_SYSTEM = (None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +81,25 @@ def write_links(session: Session, links: Sequence[Link]) -> None:
 
 def _second_look(session: Session, batch: Batch, seen: Seen) -> None:
     """Look again, in the transaction, at everything that can have changed since the guard."""
-    system = session.one("head", {"id": SYSTEM_CHAIN})
-    if system is None or system[0] != seen.system_seq:
+    reserve = batch.reserve
+    values = {
+        "incident_id": batch.claim.incident_id,
+        # An attempt that is performed again keeps the reservation it has: nothing is looked for.
+        "target": reserve.target if reserve else None,
+        "key": reserve.key if reserve else None,
+    }
+    system, newest, other, other_step = session.one("second_look", values) or _NO_SYSTEM
+    if system != seen.system_seq:
         raise ChangedMeanwhileError("the installation's state (freeze, mode, tokens) changed")
-    newest = session.one("newest_open_request", {"incident_id": batch.claim.incident_id})
-    if newest is not None and newest[0] > seen.inbox_n:
+    if newest is not None and newest > seen.inbox_n:
         raise ChangedMeanwhileError("a person's request arrived")
-    if batch.reserve is None:  # an attempt that is performed again keeps the reservation it has
+    if reserve is None:
         return
-    other = session.one(
-        "unsettled_elsewhere", {"target": batch.reserve.target, "key": batch.reserve.key}
-    )
     if other is not None:
         raise ChangedMeanwhileError(
-            f"step {other[1]} of {other[0]} on {batch.reserve.target} has no outcome yet"
+            f"step {other_step} of {other} on {reserve.target} has no outcome yet"
         )
-    _look_at_limits(session, batch.reserve, seen)
+    _look_at_limits(session, reserve, seen)
 
 
 def _look_at_limits(session: Session, reserve: Reservation, seen: Seen) -> None:

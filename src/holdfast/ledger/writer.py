@@ -2,8 +2,8 @@
 
 A caller that finds nobody writing writes at once and pays no thread switch;
 whoever comes meanwhile waits, and one of them commits all of that together, so
-sixteen incidents cost about one sync. Each piece runs in a savepoint: one that
-fails takes nothing else with it.
+sixteen incidents cost about one sync. A work that fails takes nothing else with
+it: its group is rolled back and run once more, each work in a savepoint.
 """
 
 import threading
@@ -158,13 +158,7 @@ class Writer:
         except BaseException as error:
             if self._db.in_transaction:
                 self._roll_back()
-                self._fail(
-                    group,
-                    LedgerUnavailableError(
-                        f"the ledger {self._path} was interrupted ({type(error).__name__}); "
-                        "nothing was written"
-                    ),
-                )
+                self._fail(group, self._interrupted(type(error).__name__))
             raise
 
     def _commit(self, group: Sequence[_Piece]) -> None:
@@ -172,10 +166,26 @@ class Writer:
         if len(group) == 1 and len(group[0].works) == 1:
             self._commit_alone(group[0])
             return
-        for piece in group:
-            for work in piece.works:
-                piece.results.append(self._run_one(work))
+        try:
+            for piece in group:
+                piece.results = [work(self._db) for work in piece.works]
+        except Exception as error:
+            if _is_fault_of_the_store(error):
+                raise
+            self._run_each(group)
         self._cursor.execute("commit")
+
+    def _run_each(self, group: Sequence[_Piece]) -> None:
+        """Begin anew, so that only what fails is undone: seldom, as two savepoints a work are dear.
+
+        Nothing of the first run is left: not in the file, and not in what the callers are told if
+        the second one never begins.
+        """
+        self._fail(group, self._interrupted("before its group was run again"))
+        self._cursor.execute("rollback")
+        self._cursor.execute("begin immediate")
+        for piece in group:
+            piece.results = [self._run_one(work) for work in piece.works]
 
     def _commit_alone(self, piece: _Piece) -> None:
         """One work needs no savepoint: what it leaves undone is the whole transaction."""
@@ -234,6 +244,11 @@ class Writer:
             "check the disk, then start again"
         )
         return LedgerUnavailableError(self._broken)
+
+    def _interrupted(self, how: str) -> LedgerUnavailableError:
+        return LedgerUnavailableError(
+            f"the ledger {self._path} was interrupted ({how}); nothing was written"
+        )
 
     def _fail(self, group: Sequence[_Piece], error: LedgerUnavailableError) -> None:
         for piece in group:

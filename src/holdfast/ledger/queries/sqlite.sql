@@ -93,11 +93,6 @@ values (:key, :incident_id, :step_id, :attempt, :action, :target, holdfast_now()
 -- The target is free again.
 update action_log set settled = 1 where key = :key;
 
--- unsettled_elsewhere --
--- Any unsettled step keeps its target, across incidents.
-select incident_id, step_id from action_log
- where target = :target and settled = 0 and key <> :key limit 1;
-
 -- count_actions --
 -- Counted where the intents are written, so two workers can't both pass.
 select count(*) from action_log
@@ -131,9 +126,15 @@ select n, id, incident_id, kind, actor, data, at from inbox
 -- Who has something to answer.
 select distinct incident_id from inbox where answer is null;
 
--- newest_open_request --
--- For the second look inside the intent's transaction.
-select coalesce(max(n), 0) from inbox where incident_id = :incident_id and answer is null;
+-- second_look --
+-- In one reading, inside the intent's transaction: where `_system` ends, the newest request that
+-- stands unanswered, and whose unsettled step keeps the target, across incidents.
+select i.seq,
+       (select max(n) from inbox where incident_id = :incident_id and answer is null),
+       a.incident_id, a.step_id
+  from incident i
+  left join action_log a on a.target = :target and a.settled = 0 and a.key <> :key
+ where i.id = '_system' limit 1;
 
 -- answer --
 -- The first answer counts.
