@@ -20,7 +20,7 @@ demo: setup-demo ## Watch a real platform break and recover (ARGS="--help" for m
 	@$(BIN)/holdfast demo $(ARGS)
 
 test: setup ## Run all tests (WORKERS=2, ARGS="tests/kernel -x")
-	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(ARGS)
 
 crash: setup ## Run the whole crash matrix; hours, goes on after a stop (ARGS="--only kill --scale 0.1")
 	@$(BIN)/python -m tests.crash.run $(ARGS)

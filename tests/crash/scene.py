@@ -271,8 +271,9 @@ def over_the_limit(arrivals: Sequence[Arrival]) -> Iterator[Violation]:
 
 
 def _rests(state: State) -> bool:
-    open_intent = any(step.status.value == "intended" for step in state.steps)
-    return not open_intent and (state.ended or bool(state.held) or bool(state.escalated))
+    # Somebody was called before, and a step is in doubt again: its target is still being probed.
+    at_work = bool(state.unsettled) and not state.held
+    return not at_work and (state.ended or bool(state.held) or bool(state.escalated))
 
 
 @contextmanager
