@@ -2,7 +2,8 @@
 # PYTHON=/path/to/python3.12 chooses the interpreter, ARGS="..." is handed on to demo and test.
 
 BIN := .venv/bin
-WORKERS ?= auto
+# One more than there are processors: many tests wait for a server or a process.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: help setup setup-demo demo test crash mutants lint types docs bench lock clean
 .DEFAULT_GOAL := help
