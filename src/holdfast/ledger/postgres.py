@@ -22,9 +22,9 @@ from holdfast.ledger.postgres_connection import WAIT_S, Server
 from holdfast.ledger.postgres_detector import OnlyDetector
 from holdfast.ledger.postgres_listen import Listener
 from holdfast.ledger.postgres_migrate import migrate
-from holdfast.ledger.postgres_reading import PostgresReading
 from holdfast.ledger.postgres_sessions import Row, Sessions
 from holdfast.ledger.postgres_writer import PostgresWriter
+from holdfast.ledger.reading import Reading
 from holdfast.response.store import (
     SYSTEM_CHAIN,
     Answer,
@@ -62,7 +62,7 @@ class PostgresLedger:
         migrate(self._server)
         self._queries = queries.load("postgres")
         self._sessions = Sessions(self._server, self._queries)
-        self._reading = PostgresReading(self._sessions)
+        self._reading = Reading(self._sessions.read, ids=list, no_limit=None)
         self._writer = PostgresWriter(self._server, self._queries)
         self._listener = Listener(self._server, self._queries)
 
@@ -83,7 +83,7 @@ class PostgresLedger:
 
     def somebody_works(self) -> bool:
         """Say whether a worker listens to this database now."""
-        return self._reading.somebody_works()
+        return bool(self._reading.all("somebody_works", {})[0][0])
 
     # --- claims -----------------------------------------------------------
 

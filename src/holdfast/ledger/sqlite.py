@@ -24,7 +24,7 @@ from holdfast.ledger.connection import connect
 from holdfast.ledger.hints import Hints
 from holdfast.ledger.migrate import migrate
 from holdfast.ledger.sqlite_append import Prepared, prepare, write, write_links
-from holdfast.ledger.sqlite_reading import SqliteReading
+from holdfast.ledger.sqlite_reading import SqliteReader
 from holdfast.ledger.sqlite_session import Session
 from holdfast.ledger.writer import Work, Writer
 from holdfast.response.store import (
@@ -53,14 +53,15 @@ class SqliteLedger:
         self._session = Session(self._writing, queries.load("sqlite"))
         self._writer = Writer(self._writing, str(path))
         reading = Session(connect(path, self._now, vfs), queries.load("sqlite"))
-        self._reading = SqliteReading(reading, path)
+        self._reader = SqliteReader(reading, path)
+        self._reading = self._reader.reading()
         self._hints = Hints()
 
     def close(self) -> None:
         """Finish writing and close the file. What was acknowledged is in the log by then."""
         self._writer.close()
         with suppress(apsw.Error):
-            self._reading.close()
+            self._reader.close()
         with suppress(apsw.Error):
             if self._writer.broken:
                 # The last one to close copies the log home: that would sync again what failed.

@@ -2,36 +2,29 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import apsw
 
-from holdfast.incident.records import Record
 from holdfast.kernel.errors import LedgerUnavailableError
-from holdfast.ledger import encode
+from holdfast.ledger.reading import Reading
 from holdfast.ledger.sqlite_session import Row, Session, Values
-from holdfast.response.store import (
-    SYSTEM_CHAIN,
-    Answer,
-    Claim,
-    HeadMark,
-    Link,
-    LoggedAction,
-    Request,
-    SealedBlob,
-    SignedHead,
-)
+
+# To SQLite a limit below zero is none.
+_NO_LIMIT = -1
 
 
-class SqliteReading:
-    """The reading half of the promises of `response.store.Ledger`."""
+class SqliteReader:
+    """A connection that only reads. Thread-safe."""
 
     def __init__(self, session: Session, path: Path) -> None:
         self._session = session
         self._path = path
         self._lock = threading.Lock()
+
+    def reading(self) -> Reading:
+        """Read the file's ledger by this connection."""
+        return Reading(self.all, ids=json.dumps, no_limit=_NO_LIMIT)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -48,70 +41,3 @@ class SqliteReading:
                     f"can't read the ledger {self._path}: {error}; "
                     "run `holdfast incident verify` on a copy, or restore a backup"
                 ) from None
-
-    def lease_left_s(self, claim: Claim) -> float:
-        values = {"id": claim.incident_id, "fence": claim.fence, "owner": claim.owner}
-        row = self.all("lease_left", values)
-        return max(0.0, float(row[0][0])) if row and row[0][0] is not None else 0.0
-
-    def records(self, incident_id: str, after: int, most: int | None) -> list[Record]:
-        # To SQLite a limit below zero is none.
-        limit = -1 if most is None else most
-        values = {"incident_id": incident_id, "after": after, "most": limit}
-        rows = self.all("records", values)
-        return [encode.record_of(incident_id, seq, body) for seq, body in rows]
-
-    def records_of(self, incident_ids: Sequence[str]) -> Mapping[str, Sequence[Record]]:
-        found: dict[str, list[Record]] = {}
-        for incident_id, seq, body in self.all("records_of", {"ids": json.dumps(incident_ids)}):
-            found.setdefault(incident_id, []).append(encode.record_of(incident_id, seq, body))
-        return found
-
-    def chain(self, incident_id: str) -> tuple[Sequence[Link], HeadMark | None]:
-        rows = self.all("chain", {"incident_id": incident_id})
-        links = [
-            Link(incident_id=incident_id, seq=seq, body=body, hash=digest)
-            for _, _, seq, body, digest in rows
-            if seq is not None
-        ]
-        seq, head = rows[0][:2]
-        if head is None:
-            return links, None
-        return links, HeadMark(incident_id=incident_id, seq=seq, head=head)
-
-    def incident_ids(self, *, live_only: bool) -> list[str]:
-        return [row[0] for row in self.all("incident_ids", {"live_only": int(live_only)})]
-
-    def requests(self, incident_id: str) -> list[Request]:
-        rows = self.all("open_requests", {"incident_id": incident_id})
-        return [encode.request_of(row) for row in rows]
-
-    def waiting(self) -> list[str]:
-        return [row[0] for row in self.all("incidents_with_requests", {})]
-
-    def answer_of(self, request_id: str) -> Answer | None:
-        rows = self.all("answer_of", {"id": request_id})
-        return encode.answer_of(rows[0][0]) if rows and rows[0][0] is not None else None
-
-    def actions_on(self, target: str, since: datetime) -> list[LoggedAction]:
-        rows = self.all("actions_on", {"target": target, "since": since.timestamp()})
-        return [encode.logged(row) for row in rows]
-
-    def kv(self, key: str) -> bytes | None:
-        rows = self.all("get_kv", {"key": key})
-        return rows[0][0] if rows else None
-
-    def system_seq(self) -> int:
-        return int(self.all("head", {"id": SYSTEM_CHAIN})[0][0])
-
-    def unsigned_heads(self, key_id: str, most: int) -> list[HeadMark]:
-        rows = self.all("unsigned_heads", {"key_id": key_id, "most": most})
-        return [HeadMark(incident_id=i, seq=seq, head=head) for i, seq, head in rows]
-
-    def signatures(self, incident_id: str) -> list[SignedHead]:
-        rows = self.all("signatures", {"incident_id": incident_id})
-        return [encode.signed_of(row) for row in rows]
-
-    def blob(self, digest: str) -> SealedBlob | None:
-        rows = self.all("blob", {"digest": digest})
-        return encode.blob_of(rows[0]) if rows else None

@@ -1,11 +1,15 @@
-"""Reads a ledger in PostgreSQL, each time as of one moment."""
+"""Reads a ledger by its named queries: the same for every store that has rows.
 
-from collections.abc import Mapping, Sequence
+What a store does differently is how a query is run, how a list of ids is handed over, and what
+stands for "no limit".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from holdfast.incident.records import Record
 from holdfast.ledger import encode
-from holdfast.ledger.postgres_sessions import Row, Sessions, Values
 from holdfast.response.store import (
     SYSTEM_CHAIN,
     Answer,
@@ -18,16 +22,19 @@ from holdfast.response.store import (
     SignedHead,
 )
 
+Row = tuple[Any, ...]
+Run = Callable[[str, Mapping[str, Any]], list[Row]]
 
-class PostgresReading:
-    """The reading half of the promises of `response.store.Ledger`."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+class Reading:
+    """The reading half of the promises of `response.store.Ledger`. `all` runs one named query."""
 
-    def all(self, query: str, values: Values) -> list[Row]:
-        """Run one named query."""
-        return self._sessions.read(query, values)
+    def __init__(
+        self, run: Run, *, ids: Callable[[Sequence[str]], object], no_limit: int | None
+    ) -> None:
+        self.all = run
+        self._ids = ids
+        self._no_limit = no_limit
 
     def lease_left_s(self, claim: Claim) -> float:
         values = {"id": claim.incident_id, "fence": claim.fence, "owner": claim.owner}
@@ -35,13 +42,14 @@ class PostgresReading:
         return max(0.0, float(row[0][0])) if row and row[0][0] is not None else 0.0
 
     def records(self, incident_id: str, after: int, most: int | None) -> list[Record]:
-        values = {"incident_id": incident_id, "after": after, "most": most}
+        limit = self._no_limit if most is None else most
+        values = {"incident_id": incident_id, "after": after, "most": limit}
         rows = self.all("records", values)
         return [encode.record_of(incident_id, seq, body) for seq, body in rows]
 
     def records_of(self, incident_ids: Sequence[str]) -> Mapping[str, Sequence[Record]]:
         found: dict[str, list[Record]] = {}
-        for incident_id, seq, body in self.all("records_of", {"ids": list(incident_ids)}):
+        for incident_id, seq, body in self.all("records_of", {"ids": self._ids(incident_ids)}):
             found.setdefault(incident_id, []).append(encode.record_of(incident_id, seq, body))
         return found
 
@@ -61,11 +69,11 @@ class PostgresReading:
         rows = self.all("head", {"id": incident_id})
         return HeadMark(incident_id=incident_id, seq=rows[0][0], head=rows[0][1]) if rows else None
 
-    def incident_ids(self, *, live_only: bool) -> list[str]:
-        return [row[0] for row in self.all("incident_ids", {"live_only": live_only})]
-
     def request(self, request_id: str) -> Request:
         return encode.request_of(self.all("request_by_id", {"id": request_id})[0])
+
+    def incident_ids(self, *, live_only: bool) -> list[str]:
+        return [row[0] for row in self.all("incident_ids", {"live_only": live_only})]
 
     def requests(self, incident_id: str) -> list[Request]:
         rows = self.all("open_requests", {"incident_id": incident_id})
@@ -100,6 +108,3 @@ class PostgresReading:
     def blob(self, digest: str) -> SealedBlob | None:
         rows = self.all("blob", {"digest": digest})
         return encode.blob_of(rows[0]) if rows else None
-
-    def somebody_works(self) -> bool:
-        return bool(self.all("somebody_works", {})[0][0])
