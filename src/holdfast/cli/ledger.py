@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Dir, Json, add
+from holdfast.cli.options import HERE, Dir, Heads, Json, PublicKey, add
 
 if TYPE_CHECKING:
     from holdfast.ledger.backup import Copied
@@ -73,14 +73,8 @@ def restore(file: File, *, directory: Dir = HERE, as_json: Json = False) -> None
 
 def verify(
     *,
-    public_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Only this key counts, and it must have signed."),
-    ] = None,
-    heads: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Signed heads that were exported off the host."),
-    ] = None,
+    public_key: PublicKey = None,
+    heads: Heads = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:

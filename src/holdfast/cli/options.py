@@ -16,6 +16,14 @@ Dir = Annotated[
         help="The installation, as `holdfast init` made it.",
     ),
 ]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Only this key counts, and it must have signed."),
+]
+Heads = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Signed heads that were exported off the host."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document (JSON Lines for streams).")]
 Because = Annotated[
     str,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Dir, Json
+from holdfast.cli.options import HERE, Dir, Heads, Json, PublicKey
 
 if TYPE_CHECKING:
     from holdfast.ledger import ChainVerdict
@@ -21,14 +21,8 @@ def verify(
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An exported file, instead of the ledger.")
     ] = None,
-    public_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Only this key counts, and it must have signed."),
-    ] = None,
-    heads: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Signed heads that were exported off the host."),
-    ] = None,
+    public_key: PublicKey = None,
+    heads: Heads = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
