@@ -22,7 +22,9 @@ from holdfast.actions.key_journal import (
     BEGUN,
     DONE,
     append_entry,
+    drop_ready,
     last_entry,
+    lies_ready,
     ready_name,
 )
 from holdfast.kernel.clock import Clock
@@ -94,7 +96,7 @@ class FlagFile:
         if entry is None:
             return Effect.ABSENT, "the key journal does not know this attempt"
         turned = f"from {entry.before} to {entry.after}"
-        if entry.state == DONE or (entry.state == BEGUN and not self._lies_ready(key)):
+        if entry.state == DONE or (entry.state == BEGUN and not lies_ready(self._fd, key)):
             return Effect.PRESENT, f"the key journal has it: turned {turned} at {entry.at}"
         text = f"the key journal has it as {entry.state} at {entry.at}: not turned {turned}"
         return Effect.ABSENT, text
@@ -164,7 +166,7 @@ class FlagFile:
     def _replaced(self, turn: Turn, text: str, seen: os.stat_result) -> bool:
         """Put the new file in place; False, and nothing done, if someone wrote without the lock."""
         ready = ready_name(turn.key)
-        self._drop_ready(turn.key)
+        drop_ready(self._fd, turn.key)
         fd = os.open(
             ready, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._fd
         )
@@ -187,12 +189,7 @@ class FlagFile:
     def _abandon(self, turn: Turn) -> None:
         """Remember the refusal, so that a late repeat gets the same answer."""
         self._append(turn, ABANDONED)
-        self._drop_ready(turn.key)
-
-    def _drop_ready(self, key: str) -> None:
-        if self._lies_ready(key):
-            os.unlink(ready_name(key), dir_fd=self._fd)
-            os.fsync(self._fd)
+        drop_ready(self._fd, turn.key)
 
     def _append(self, turn: Turn, state: str) -> None:
         append_entry(
@@ -203,13 +200,6 @@ class FlagFile:
             after=turn.after,
             at=self._clock.now(),
         )
-
-    def _lies_ready(self, key: str) -> bool:
-        try:
-            os.stat(ready_name(key), dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
 
 
 def _identity(seen: os.stat_result) -> str:

@@ -34,6 +34,22 @@ def ready_name(key: str) -> str:
     return f".holdfast-{sha256(key.encode()).hexdigest()[:24]}.link"
 
 
+def lies_ready(directory_fd: int, key: str) -> bool:
+    """Say whether what waits to be moved for `key` is still there."""
+    try:
+        os.stat(ready_name(key), dir_fd=directory_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def drop_ready(directory_fd: int, key: str) -> None:
+    """Remove what waits to be moved for `key`, if it is there, durably."""
+    if lies_ready(directory_fd, key):
+        os.unlink(ready_name(key), dir_fd=directory_fd)
+        os.fsync(directory_fd)
+
+
 def last_entry(directory_fd: int, key: str) -> Entry | None:
     """Read what the journal says of `key`. A torn line, left by a crash, counts as not written."""
     found = None

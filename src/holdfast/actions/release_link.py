@@ -20,7 +20,9 @@ from holdfast.actions.key_journal import (
     BEGUN,
     DONE,
     append_entry,
+    drop_ready,
     last_entry,
+    lies_ready,
     ready_name,
 )
 from holdfast.kernel.clock import Clock
@@ -139,7 +141,7 @@ class ReleaseLink:
         if entry is None:
             return Effect.ABSENT, "the key journal does not know this attempt"
         moved = f"from {entry.before} to {entry.after}"
-        if entry.state == DONE or (entry.state == BEGUN and not self._lies_ready(key)):
+        if entry.state == DONE or (entry.state == BEGUN and not lies_ready(self._fd, key)):
             return Effect.PRESENT, f"the key journal has it: moved {moved} at {entry.at}"
         return Effect.ABSENT, (
             f"the key journal has it as {entry.state} at {entry.at}: not moved {moved}"
@@ -151,7 +153,7 @@ class ReleaseLink:
         if entry is not None and entry.state == ABANDONED:
             _, evidence = self.effect_of(move.key)
             return _refused(f"refused before: {evidence}")
-        if entry is not None and (entry.state == DONE or not self._lies_ready(move.key)):
+        if entry is not None and (entry.state == DONE or not lies_ready(self._fd, move.key)):
             if entry.state != DONE:
                 self._append(move, DONE)
             _, evidence = self.effect_of(move.key)
@@ -176,7 +178,7 @@ class ReleaseLink:
 
     def _replace(self, move: Move) -> None:
         ready = ready_name(move.key)
-        if self._lies_ready(move.key):
+        if lies_ready(self._fd, move.key):
             os.unlink(ready, dir_fd=self._fd)
         os.symlink(move.after, ready, dir_fd=self._fd)
         os.fsync(self._fd)
@@ -188,9 +190,7 @@ class ReleaseLink:
     def _abandon(self, move: Move) -> None:
         """Remember the refusal, so that a late repeat gets the same answer."""
         self._append(move, ABANDONED)
-        if self._lies_ready(move.key):
-            os.unlink(ready_name(move.key), dir_fd=self._fd)
-            os.fsync(self._fd)
+        drop_ready(self._fd, move.key)
 
     def _append(self, move: Move, state: str) -> None:
         append_entry(
@@ -201,13 +201,6 @@ class ReleaseLink:
             after=move.after,
             at=self._clock.now(),
         )
-
-    def _lies_ready(self, key: str) -> bool:
-        try:
-            os.stat(ready_name(key), dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
 
 
 def _refused(text: str) -> Moved:

@@ -165,3 +165,27 @@ def stale(claim: Claim) -> StaleFenceError:
         f"{claim.incident_id} moved on: fence {claim.fence}, record {claim.seq} of worker "
         f"{claim.owner} is not current any more; nothing was written, read it anew"
     )
+
+
+def signed_values(signed: SignedHead) -> dict[str, Any]:
+    """Name the columns of a signature's row."""
+    return {
+        "incident_id": signed.mark.incident_id,
+        "seq": signed.mark.seq,
+        "head": signed.mark.head,
+        "at": format_at(signed.at),
+        "key_id": signed.key_id,
+        "signature": signed.signature,
+    }
+
+
+def blob_values(blob: SealedBlob) -> dict[str, Any]:
+    """Name the columns of an audit entry's row."""
+    return {
+        "digest": blob.digest,
+        "incident_id": blob.incident_id,
+        "step_id": blob.step_id,
+        "at": blob.at.timestamp(),
+        "expires_at": blob.expires_at.timestamp(),
+        "sealed": blob.sealed,
+    }

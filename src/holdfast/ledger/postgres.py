@@ -237,14 +237,7 @@ class PostgresLedger:
 
     def put_signature(self, signed: SignedHead) -> None:
         """Keep a signature. The same one again changes nothing."""
-        values = {
-            "incident_id": signed.mark.incident_id,
-            "seq": signed.mark.seq,
-            "head": signed.mark.head,
-            "at": format_at(signed.at),
-            "key_id": signed.key_id,
-            "signature": signed.signature,
-        }
+        values = encode.signed_values(signed)
         self._sessions.write("put_signature", values)
 
     def signatures(self, incident_id: str) -> Sequence[SignedHead]:
@@ -253,14 +246,7 @@ class PostgresLedger:
 
     def put_blob(self, blob: SealedBlob) -> None:
         """Keep an entry of the audit store durably. The same digest again changes nothing."""
-        values = {
-            "digest": blob.digest,
-            "incident_id": blob.incident_id,
-            "step_id": blob.step_id,
-            "at": blob.at.timestamp(),
-            "expires_at": blob.expires_at.timestamp(),
-            "sealed": blob.sealed,
-        }
+        values = encode.blob_values(blob)
         self._sessions.write("put_blob", values)
 
     def blob(self, digest: str) -> SealedBlob | None:
