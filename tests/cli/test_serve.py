@@ -3,6 +3,8 @@
 import json
 import resource
 import socket
+import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import FunctionType
@@ -137,6 +139,15 @@ def test_a_target_that_hangs_delays_nobody_and_comes_back(site: Installed) -> No
 @pytest.mark.skipif(
     not hasattr(resource, "prlimit"), reason="needs Linux: prlimit of another process"
 )
+def wait_until(so: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(500):
+        if so():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it never came to that")
+
+
 def test_a_disk_without_room_is_said_stops_serve_and_leaves_nothing_half_written(
     site: Installed,
 ) -> None:
@@ -145,7 +156,11 @@ def test_a_disk_without_room_is_said_stops_serve_and_leaves_nothing_half_written
         site.describe(told.url, mode="autonomous")
         with site.serving() as serving:
             assert serving.event("tick")
+            # The signer has nothing left to write, so that nothing meets the full disk before a tick does.
+            with closing(SqliteLedger(site.directory / "holdfast.db")) as ledger:
+                wait_until(lambda: bool(ledger.signatures("_system")))
             resource.prlimit(serving.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+            assert serving.until(lambda e: "history.bin can't be written" in str(e.get("text")))
             told.say("queue_age 99\nin_flight 1\n")
             # The keeper of signed heads meets the same disk, and may say so first, as a notice.
             trouble = serving.until(
