@@ -215,8 +215,10 @@ class Serving:
                     self.url = str(event["url"]).rstrip("/")
                     self._listens.set()
                 self._events.put(event)
+        # A closed stdout is not yet an end: whoever waits is told when there is an exit code.
+        code = self._process.wait()
         self._listens.set()
-        self._events.put({"event": ENDED, "code": self._process.wait(), "pid": self.pid})
+        self._events.put({"event": ENDED, "code": code, "pid": self.pid})
 
 
 @contextlib.contextmanager
