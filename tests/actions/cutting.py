@@ -37,3 +37,4 @@ def _back(server: socket.socket, connection: socket.socket, cut: threading.Event
                 connection.shutdown(socket.SHUT_RDWR)
                 return
             connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)

@@ -4,11 +4,14 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from holdfast.actions.command import RunCommand
 from holdfast.actions.failover_db import FailoverDb
+from holdfast.kernel.catalogue import Service
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy.limits import ALWAYS_APPROVED
 from holdfast.response.ports import (
@@ -30,7 +33,7 @@ from tests.actions.standby_parts import (
     started_standby,
     wait_for,
 )
-from tests.io_parts import request
+from tests.io_parts import catalogue, request
 from tests.real_parts import Postgres, short_directory, started_postgres
 
 pytestmark = pytest.mark.slow
@@ -93,6 +96,7 @@ def test_a_standby_takes_over_from_a_primary_that_died_and_keeps_what_was_commit
             first, second = action.perform(asked), action.perform(asked)
 
             assert asked.pre_image["primary"] == "down"
+            assert "nothing keeps the old primary" in asked.pre_image["old_primary"]
             assert (first.ok, first.effect) == (True, Effect.PRESENT)
             assert (second.ok, second.effect) == (True, Effect.PRESENT)
             assert "not repeated" in second.summary
@@ -139,6 +143,36 @@ def test_a_planned_failover_waits_until_its_token_has_reached_the_standby(
     promoted = "select key from holdfast_token where promoted_at is not null"
     assert rows(standby, promoted) == [("INC-1/s/1",)]
     assert action.probe(asked).effect is Effect.PRESENT
+
+
+FENCE = "#!/bin/sh\necho ran >> {log}\nexit $(cat {code})\n"
+
+
+def test_nothing_is_promoted_before_the_old_primary_is_fenced(
+    standby: Postgres, tmp_path: Path
+) -> None:
+    program, log, code = (tmp_path / name for name in ("cut-power", "log", "code"))
+    program.write_text(FENCE.format(log=log, code=code))
+    program.chmod(0o755)
+    code.write_text("1")
+    failover = {**described(NOWHERE, standby.dsn).services["orders"].control["failover"]}
+    orders = catalogue(Service(name="orders", control={"failover": failover | {"fence": "cut"}}))
+    fencing = RunCommand(orders, {"cut": {"argv": [str(program)], "timeout_s": 5.0}})
+    action = FailoverDb(orders, fencing=fencing)
+    asked = attempt(action)
+
+    first, between = action.perform(asked), promotions(standby)
+    code.write_text("0")
+    second = action.perform(asked)
+
+    assert (first.effect, first.error_category) == (Effect.ABSENT, "not_fenced")
+    assert "ended with 1" in first.summary
+    assert between == 0
+    assert second.ok
+    assert "fenced by the command cut" in second.summary
+    assert log.read_text() == "ran\n" * 2
+    assert promotions(standby) == 1
+    assert "command cut" in asked.pre_image["old_primary"]
 
 
 def test_a_standby_that_does_not_catch_up_is_not_promoted(

@@ -12,11 +12,16 @@ from tests.io_parts import request
 
 DECLARED = {
     "clear_cache": (Repeatability.REFUSES_STALE_TOKEN, "low"),
+    "command": (Repeatability.NONE, "high"),
     "disable_flag": (Repeatability.IDEMPOTENT, "low"),
+    "drain_pool": (Repeatability.PROBEABLE, "low"),
     "drain_queue": (Repeatability.IDEMPOTENT, "low"),
     "failover_db": (Repeatability.IDEMPOTENT, "high"),
+    "http": (Repeatability.NONE, "high"),
     "restart_service": (Repeatability.PROBEABLE, "low"),
     "rollback_deploy": (Repeatability.IDEMPOTENT, "low"),
+    "scale_up": (Repeatability.PROBEABLE, "low"),
+    "undrain_pool": (Repeatability.PROBEABLE, "low"),
 }
 NOTHING = Catalogue(services={})
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "actions.md"
@@ -40,7 +45,7 @@ def test_bad_input_while_performing_is_said_as_certainly_not_sent(name: str) -> 
 
 
 def test_an_unknown_action_is_told_the_known_ones() -> None:
-    with pytest.raises(NotFoundError, match="clear_cache, disable_flag"):
+    with pytest.raises(NotFoundError, match="clear_cache, command"):
         action_named(build_actions(NOTHING), "reboot")
 
 

@@ -20,6 +20,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]
     """Give every field that a person can write, with its default."""
     for name, found in model.model_fields.items():
         inner = _unwrapped(found.annotation)
+        name = found.alias or name  # noqa: PLW2901 - as it is written in the file
         place = f"{prefix}{name}."
         if get_origin(inner) in {list, dict}:
             item = _unwrapped(get_args(inner)[-1])

@@ -164,18 +164,30 @@ def test_only_what_is_configured_is_in_the_line_up() -> None:
     settings = {
         "database": {"dsn": "dbname=x"},
         "cache": {"url": "unix:///s"},
-        "disk": {"paths": ["/"]},
+        "disk": {"paths": ["/", {"path": "/tmp", "limit_bytes": 10}]},
+        "replication": {"primary": {"dsn": "dbname=x"}, "standby": {"dsn": "dbname=x"}},
+        "queue": {"url": "unix:///s", "lists": ["q:{region}"], "service": "api"},
+        "changes": {"window_s": 60.0},
+        "processes": {},
+        "tls": [{"host": "localhost"}],
+        "dns": [{"name": "localhost", "expect": ["127.0.0.1"]}],
     }
 
-    full = build_checks(catalogue(everything), settings, {"dsn": "dbname=x"})
+    full = build_checks(catalogue(everything), settings, {"dsn": "dbname=x"}, changes=lambda _: ())
 
     assert [check.name for check in full] == [
         "database_connections",
+        "replication_status",
         "redis_health",
+        "queue_health",
         "disk_usage",
         "recent_deployments",
+        "recent_changes",
         "service_status",
+        "process_resources",
         "http_health",
+        "tls_expiry",
+        "dns",
         "rollback_ready",
     ]
     assert build_checks(catalogue(Service(name="api")), {"timeout_s": 10}) == ()
@@ -183,7 +195,12 @@ def test_only_what_is_configured_is_in_the_line_up() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "field"),
-    [({"database": {}}, "checks.database.dsn"), ({"disk": {"paths": "/"}}, "checks.disk.paths")],
+    [
+        ({"database": {}}, "checks.database.dsn"),
+        ({"disk": {"paths": "/"}}, "checks.disk.paths"),
+        ({"replication": {"primary": {"dsn": "x"}}}, "checks.replication.standby.dsn"),
+        ({"queue": {"url": "x"}}, "checks.queue.lists"),
+    ],
 )
 def test_a_missing_setting_is_named(settings: dict[str, object], field: str) -> None:
     with pytest.raises(BadInputError, match=f"{field} is missing") as caught:

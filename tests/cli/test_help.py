@@ -21,7 +21,7 @@ HEAVY = {
 PROMISED = {
     "init", "serve", "worker", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
     "settle", "hold", "resume", "note", "freeze", "thaw", "mode", "override", "check", "runbook", "kv", "token",
-    "postmortem", "audit", "heads", "ledger",
+    "postmortem", "audit", "heads", "ledger", "maintenance", "report",
 }  # fmt: skip
 ROOT: Any = typer.main.get_command(APP)
 

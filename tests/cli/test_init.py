@@ -1,6 +1,7 @@
 """A new installation: explained, harmless, and never on top of an old one."""
 
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -14,6 +15,7 @@ import pytest
 from holdfast.app.installation import load_installation
 from holdfast.app.linting import lint_folder, refuse_broken_runbooks
 from tests.cli.conftest import Holdfast
+from tests.prometheus_parts import knowing
 from tests.real_parts import short_directory
 from tests.surface import Installed, refused
 
@@ -69,6 +71,37 @@ def test_every_commented_example_in_the_files_loads(holdfast: Holdfast, tmp_path
 
     assert set(made.catalogue.services) == {"my-api", "my-database"}
     refuse_broken_runbooks(made)
+
+
+def test_every_section_that_is_commented_out_loads_when_it_is_not(
+    holdfast: Holdfast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    holdfast("init", site)
+    for name in ("PROMETHEUS_TOKEN", "DEAD_MAN_URL"):
+        monkeypatch.setenv(name, "https://example.internal/x")
+    for name in ("READONLY_DSN", "PRIMARY_DSN", "STANDBY_DSN"):
+        monkeypatch.setenv(name, "dbname=x")
+    (site / "services.yaml").write_text("services: [{name: my-api}, {name: my-database}]\n")
+    text = (site / "holdfast.yaml").read_text()
+
+    (site / "holdfast.yaml").write_text(uncommented(text))
+    config = load_installation(site).config
+
+    assert config.model_fields_set == set(type(config).model_fields) - {"actions", "maintenance"}
+    assert config.checks.model_fields_set >= {"database", "replication", "queue", "tls", "dns"}
+    assert config.prometheus is not None
+    assert len(config.autonomy) == 1
+
+
+def uncommented(text: str) -> str:
+    """Take the marks away from what is YAML: `# name:` and what is indented below a name."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        begins = re.match(r"(# )?[a-z_]+:", line) is not None
+        inside = begins or (inside and line.startswith(("#   ", "  ")))
+        lines.append(line.removeprefix("# ") if inside else line)
+    return "\n".join(line for line in lines if line != "autonomy: []")
 
 
 def test_the_token_is_shown_once_and_kept_nowhere(holdfast: Holdfast, tmp_path: Path) -> None:
@@ -199,3 +232,33 @@ def test_a_ledger_with_garbage_inside_is_named(here: Installed, holdfast: Holdfa
 
     refused(holdfast("incident", "list"), 1, "holdfast.db")
     refused(holdfast("serve"), 1, "holdfast.db")
+
+
+def test_a_catalogue_begins_with_what_prometheus_scrapes(
+    holdfast: Holdfast, tmp_path: Path
+) -> None:
+    series = {
+        f'up{{job="{job}",region="{region}",instance="{n}"}}': lambda _age: 1.0
+        for n, (job, region) in enumerate([("shop", "eu"), ("shop", "us"), ("team/books", "")])
+    }
+    site = tmp_path / "site"
+    with knowing(tmp_path, series, past=range(30, -60, -1)) as (server, _):
+        said = holdfast("init", site, "--from-prometheus", server.url)
+        again = holdfast("init", site, "--from-prometheus", server.url)
+        made = load_installation(site)
+        checked = holdfast("doctor", "--dir", site, "--json").document
+
+    assert said.code == 0
+    services = made.catalogue.services
+    assert services["shop"].regions == ("eu", "us")
+    assert services["team-books"].regions == ("global",)
+    assert [str(key) for key in made.catalogue.series()] == [
+        "reachable of shop in eu",
+        "reachable of shop in us",
+        "reachable of team-books in global",
+    ]
+    assert made.config.prometheus is not None
+    assert "3 of 3 answer one number" in [each["value"] for each in checked["findings"]]
+    refused(again, 2, "is not overwritten")
+    refused(holdfast("init", tmp_path / "b", "--from-prometheus", "http://127.0.0.1:1"), 2, "reach")
+    assert not (tmp_path / "b" / "holdfast.yaml").exists()

@@ -219,3 +219,60 @@ def test_a_change_known_before_is_not_counted_beside_a_fresh_reading() -> None:
     read = {"recent_deployments": {"status": "healthy", "summary": "none", "suspect": None}}
     evidence = gather([bad()], read, ENTITIES, [known_change()])
     assert not [e for e in evidence if e.kind == "deploy"]
+
+
+def resource(service: str, name: str, region: str = "global") -> dict[str, Any]:
+    return bad(service, name, region)
+
+
+def test_something_that_runs_out_is_a_cause_where_it_runs_out() -> None:
+    for name in ("connections", "disk", "memory"):
+        found = diagnose([resource("shop-db", name)], {})
+        assert found.hypotheses[0].entity == "shop-db"
+        assert found.hypotheses[0].mechanism != "unknown"
+
+
+def test_a_jam_in_a_store_is_the_symptom_of_whoever_holds_its_connections() -> None:
+    jam = check("degraded")
+    signals = [bad("shop-api", "connections"), bad("shop-api", "latency")]
+    found = diagnose(signals, {"database_connections": jam})
+    assert order(found)[0] == ("shop-api", "connection_leak")
+    assert ("shop-db", "database_contention") not in order(found)
+    alone = diagnose([bad("shop-api", "latency")], {"database_connections": jam})
+    assert order(alone)[0] == ("shop-db", "database_contention")
+
+
+def flag_changed(service: str = "shop-api") -> dict[str, Any]:
+    suspect = {
+        "id": "flags-1",
+        "kind": "flag",
+        "service": service,
+        "at": "2026-03-01T11:59:00Z",
+        "age_s": 60,
+        "summary": "flag slim: targeting changed",
+        "author": "",
+    }
+    return check("degraded", suspect=suspect)
+
+
+def test_a_changed_flag_upstream_explains_what_fails_downstream() -> None:
+    signals = [bad("shop-web", "errors", region) for region in ("east", "west")]
+    found = diagnose(signals, {"recent_changes": flag_changed()})
+    assert order(found)[0] == ("shop-api", "flag_change")
+    assert found.hypotheses[0].change_id == "flags-1"
+
+
+def test_a_changed_flag_without_a_symptom_below_it_explains_nothing() -> None:
+    found = diagnose(
+        [bad("shop-db", "saturation")], {"recent_changes": flag_changed("shop-web")}
+    )
+    flag = next(h for h in found.hypotheses if h.mechanism == "flag_change")
+    assert flag.score <= 1.0
+
+
+def test_a_queue_that_grows_while_nothing_fails_is_more_work_than_hands() -> None:
+    found = diagnose([bad("shop-worker", "queue_age", "west")], {})
+    assert order(found) == [("shop-worker", "overload")]
+    assert found.hypotheses[0].region == "west"
+    failing = diagnose([bad("shop-worker", "queue_age"), bad("shop-worker", "errors")], {})
+    assert order(failing) == [("shop-worker", "unknown")]

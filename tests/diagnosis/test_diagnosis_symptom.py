@@ -143,3 +143,9 @@ def test_what_came_back_or_fits_no_row_is_unknown() -> None:
     assert classify([{**bad("errors"), "state": "returned"}], {}).incident_type == "unknown"
     assert classify([bad("colour")], {}).incident_type == "unknown"
     assert not classify([], {}).reasons[0].ok
+
+
+def test_an_alert_names_the_type_only_where_no_measured_signal_does() -> None:
+    alert = {**bad("alert"), "incident_type": "certificate_expired"}
+    assert classify([alert], {}).incident_type == "certificate_expired"
+    assert classify([alert, bad("latency")], {}).incident_type == "high_latency"

@@ -121,13 +121,13 @@ def test_an_override_wakes_the_step_that_waits_for_it_and_its_intent_uses_it_up(
     (made.directory / "shop.effects").unlink()
 
     made.engine.opening(facts("shop", made.clock.now()))
-    made.seen.until(lambda: "step_proposed" in made.seen.kinds("INC-2"))
-    override(made, "INC-2", "cooldown")
-    made.submit("override", "INC-2", text="override 3fa9 raises cooldown once")
-    made.seen.until(lambda: "step_intended" in made.seen.kinds("INC-2"))
+    made.seen.until(lambda: made.seen.kinds().count("step_proposed") == 2)
+    override(made, "INC-1", "cooldown")
+    made.submit("override", "INC-1", text="override 3fa9 raises cooldown once")
+    made.seen.until(lambda: made.seen.kinds().count("step_intended") == 2)
 
-    intents = [r for r in made.ledger.records("INC-2") if r.kind == Kind.STEP_INTENDED]
-    assert [r.data["override_ids"] for r in intents] == [["3fa9"]]
-    assert made.state("INC-2").overrides_used == ("3fa9",)
-    made.seen.until(lambda: "resolved" in made.seen.kinds("INC-2"))
-    assert made.effects() == ["INC-2/S1/1"]
+    intents = [r for r in made.ledger.records("INC-1") if r.kind == Kind.STEP_INTENDED]
+    assert [r.data["override_ids"] for r in intents] == [[], ["3fa9"]]
+    assert made.state("INC-1").overrides_used == ("3fa9",)
+    made.seen.until(lambda: made.seen.kinds().count("resolved") == 2)
+    assert made.effects() == ["INC-1/S2/1"]

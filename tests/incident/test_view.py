@@ -117,7 +117,8 @@ def test_a_runbook_without_a_step_comes_first_among_those_found() -> None:
 
 def test_every_moment_shown_is_written_the_same_way() -> None:
     records = every_kind()
-    shown = summary(fold(records, "INC-4"), HEAD)
+    again = next(i for i, r in enumerate(records) if r.kind == Kind.REOPENED)
+    shown = summary(fold(records[:again], "INC-4"), HEAD)
     moments = [
         shown["opened_at"],
         shown["started_at"],

@@ -84,6 +84,7 @@ def fill(ledger: Ledger) -> Claim:
             sealed=bytes(range(256)),
         )
     )
+    ledger.put_change({"id": "c-1", "at": "2030-01-01T00:00:00Z", "kind": "flag", "summary": "ü"})
     return claim
 
 

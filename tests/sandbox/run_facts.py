@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from holdfast.kernel.clock import format_at
-from holdfast.sandbox.grade import Crash, Facts, Incident
-from holdfast.sandbox.observers import PROCESS_STARTED, RELEASE_SWITCHED, Effect
-from holdfast.sandbox.scenarios import BY_NAME, CRASH_POINTS, Plan
+from holdfast.sandbox.effects import PROCESS_STARTED, RELEASE_SWITCHED, Effect
+from holdfast.sandbox.facts import Crash, Facts, Incident
+from holdfast.sandbox.scenario import CRASH_POINTS, Plan
+from holdfast.sandbox.scenarios import BY_NAME
 
 INJECTED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 API = "checkout-api"
@@ -23,13 +24,15 @@ def at(seconds: float) -> str:
 
 
 def intended(step: str = "S1", attempt: int = 1, **data: Any) -> dict[str, Any]:
-    given = {"step_id": step, "attempt": attempt, "action": "rollback_deploy", "target": API}
-    return {"kind": "step_intended", "data": given | data}
+    given: dict[str, Any] = {"step_id": step, "attempt": attempt, "action": "rollback_deploy"}
+    given |= {"target": API, "sustain_window_s": 6.0}
+    return {"kind": "step_intended", "at": at(data.pop("at_s", 4.0)), "data": given | data}
 
 
 def finished(step: str = "S1", attempt: int = 1, **data: Any) -> dict[str, Any]:
     given = {"step_id": step, "attempt": attempt, "outcome": "succeeded", "effect": "present"}
-    return {"kind": data.pop("kind", "step_finished"), "data": given | data}
+    kind = data.pop("kind", "step_finished")
+    return {"kind": kind, "at": at(data.pop("at_s", 5.0)), "data": given | data}
 
 
 ROLLED_BACK = (intended(), finished())

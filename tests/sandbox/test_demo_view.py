@@ -11,7 +11,8 @@ from holdfast.sandbox.blueprint import default_blueprint
 from holdfast.sandbox.ending import report
 from holdfast.sandbox.exposed import Reading, parse_exposition
 from holdfast.sandbox.grade import grade
-from holdfast.sandbox.scenarios import BY_NAME, Plan
+from holdfast.sandbox.scenario import Plan
+from holdfast.sandbox.scenarios import BY_NAME
 from holdfast.sandbox.scene import Scene
 from holdfast.sandbox.view import View
 from tests.sandbox.run_facts import API, at, bad_deploy

@@ -7,6 +7,7 @@ import pytest
 from holdfast.kernel import HoldfastError
 from holdfast.sandbox.follow import Follower
 from holdfast.sandbox.holdfast_process import Event, Events
+from holdfast.sandbox.scenario import HELD, OUTCOMES, RESOLVED
 
 
 class Stage:
@@ -61,16 +62,45 @@ def test_an_incident_is_at_its_end_when_it_is_over_or_somebody_was_paged(
     for kind in kinds:
         stage.record(kind)
     stage.take_all()
-    assert stage.follower.ended is over
+    assert stage.follower.ended(OUTCOMES) is over
+
+
+def test_a_run_that_waits_for_one_outcome_is_not_over_with_another() -> None:
+    stage = Stage()
+    for kind in ("incident_opened", "held", "escalated", "paged"):
+        stage.record(kind)
+    stage.take_all()
+    assert not stage.follower.ended([RESOLVED])
+    assert stage.follower.ended([HELD])
+    assert not stage.follower.ended([HELD], incidents=2)
+
+
+def test_what_comes_back_is_not_over_any_more() -> None:
+    stage = Stage()
+    for kind in ("incident_opened", "resolved", "reopened"):
+        stage.record(kind)
+    stage.take_all()
+    assert not stage.follower.ended(OUTCOMES)
+    assert stage.follower.live == ["INC-1"]
+
+
+def test_the_first_incident_with_so_many_records_of_a_kind_is_named() -> None:
+    stage = Stage()
+    for incident_id in ("INC-1", "INC-2", "INC-2"):
+        stage.record("held", incident_id)
+    stage.take_all()
+    assert stage.follower.first_with("held", 1) == "INC-1"
+    assert stage.follower.first_with("held", 2) == "INC-2"
+    assert stage.follower.first_with("held", 3) is None
 
 
 def test_a_run_is_at_its_end_only_when_every_incident_is() -> None:
     stage = Stage()
-    assert not stage.follower.ended
+    assert not stage.follower.ended(OUTCOMES)
     for incident_id, kind in (("INC-1", "resolved"), ("INC-2", "incident_opened")):
         stage.record(kind, incident_id)
     stage.take_all()
-    assert not stage.follower.ended
+    assert not stage.follower.ended(OUTCOMES)
     assert stage.follower.live == ["INC-2"]
 
 

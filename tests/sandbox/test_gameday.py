@@ -42,7 +42,7 @@ def gameday(*names: str, **options: Any) -> tuple[int, list[str]]:  # noqa: ANN4
 
 def test_no_name_means_every_scenario_and_a_crash_is_a_run_at_each_point() -> None:
     names = [plan.name for plan in plans_of([], runs=1, seed=0)]
-    assert len(names) == len(set(names)) == 10
+    assert len(names) == len(set(names)) == 21
     assert sum(name.startswith("engine-crash:") for name in names) == 4
 
 

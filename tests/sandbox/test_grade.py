@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from holdfast.sandbox.grade import Crash, Facts, attempts, grade
-from holdfast.sandbox.scenarios import CRASH_POINTS
+from holdfast.sandbox.attempts import attempts
+from holdfast.sandbox.facts import Crash, Facts
+from holdfast.sandbox.grade import grade
+from holdfast.sandbox.scenario import CRASH_POINTS
 from tests.sandbox.run_facts import (
     API,
     INJECTED_AT,

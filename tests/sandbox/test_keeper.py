@@ -127,7 +127,7 @@ def test_an_exception_ends_a_varied_platform_and_a_kept_directory_keeps_its_logs
         use_and_fail()
     assert not any(started_at(pid) for pid in family)
     logs = sorted((root / "logs").glob("*.jsonl"))
-    assert len(logs) == 5
+    assert len(logs) == 7  # two services in each region, the pooler, the printer, the traffic
     for log in logs:
         for line in log.read_text().splitlines():
             keys = {"at", "severity", "service", "region", "message"}

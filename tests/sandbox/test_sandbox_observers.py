@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from holdfast.sandbox.observers import PROCESS_STARTED, RELEASE_SWITCHED, duplicates
+from holdfast.sandbox.effects import PROCESS_STARTED, RELEASE_SWITCHED, duplicates
 from holdfast.sandbox.platform import Platform
 from holdfast.sandbox.releases import current_version
 from holdfast.sandbox.site import process_name

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.sandbox.attempts import EFFECT_OF
 from holdfast.sandbox.faults import FAULTS
-from holdfast.sandbox.grade import EFFECT_OF
-from holdfast.sandbox.scenarios import CRASH_POINTS, OUTCOMES, SCENARIOS, Scenario, choose
+from holdfast.sandbox.scenario import CRASH_POINTS, OUTCOMES, Scenario
+from holdfast.sandbox.scenarios import SCENARIOS, choose
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "gameday.md"
 

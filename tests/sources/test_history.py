@@ -155,3 +155,47 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadInputError, match="can't be opened"):
         opened(tmp_path / "file" / "h", A)
+
+
+def test_the_past_is_taken_in_and_what_was_sampled_here_stays(tmp_path: Path) -> None:
+    history = opened(tmp_path / "h", A, B)
+    history.append(START + timedelta(minutes=4, seconds=5), np.array([4.0, np.nan]))
+    history.append(START + timedelta(minutes=5, seconds=5), np.array([5.0, 5.1]))
+    past = np.array([[10.0, n] if n != 2 else [np.nan, np.nan] for n in np.arange(7.0)])
+    times = START.timestamp() + 60.0 * np.arange(7.0)
+
+    history.merge(times, past)
+    write(history, range(7, 8))
+
+    at, rows = history.rows()
+    assert rows[:, 0].tolist() == [10.0, 10.0, 10.0, 4.0, 5.0, 10.0, 7.0]
+    assert rows[:, 1].tolist() == [0.0, 1.0, 3.0, 4.0, 5.1, 6.0, 7.1]
+    assert at[3] == times[4] + 5
+    history.close()
+    again = opened(tmp_path / "h", A, B)
+    assert again.rows()[1][:, 0].tolist() == rows[:, 0].tolist()
+    assert again.messages == []
+    again.close()
+
+
+def test_more_past_than_there_is_room_for_keeps_the_newest(tmp_path: Path) -> None:
+    history = opened(tmp_path / "h", A, capacity=5)
+    write(history, range(100, 103))
+
+    history.merge(START.timestamp() + 60.0 * np.arange(90.0), np.arange(90.0)[:, None])
+
+    assert history.rows()[1][:, 0].tolist() == [88.0, 89.0, 100.0, 101.0, 102.0]
+    history.close()
+
+
+def test_a_past_that_can_not_be_written_is_refused_and_loses_nothing(tmp_path: Path) -> None:
+    history = opened(tmp_path / "h", A)
+    write(history, range(3))
+    (tmp_path / "h.new").mkdir()
+
+    with pytest.raises(BadInputError, match="can't be written"):
+        history.merge(np.array([START.timestamp() - 600]), np.array([[9.0]]))
+    write(history, range(3, 4))
+
+    assert history.rows()[1][:, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
+    history.close()

@@ -1,13 +1,14 @@
-"""Unlinks the keys below an allowed prefix of a cache, page by page.
+"""Unlinks the keys below an allowed prefix of a cache, page by page, or clears temporary files.
 
 Each page checks the fence in the same breath, so a worker that was paused in the middle, or that
-comes late, clears nothing more once a newer one was there. What goes is what a cache can rebuild:
-only prefixes that a person has allowed, never an empty or a wild one.
+comes late, clears nothing more once a newer one was there. What goes is what can be rebuilt:
+only prefixes and paths that a person has allowed. Directories are the matter of `clear_temp`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from holdfast.actions import clear_temp
 from holdfast.actions.places import before_acting, chosen, controlled, done, only, refused
 from holdfast.actions.valkey_target import (
     MEMORY,
@@ -45,17 +46,25 @@ def check_prefix(prefix: str) -> str:
 
 
 class ClearCache:
-    """Clear one `prefix` of `service`'s cache, from the service's allow-list."""
+    """Clear one `prefix` of `service`'s cache, or one `path`, from the service's allow-list."""
 
     name = "clear_cache"
-    repeatability = Repeatability.REFUSES_STALE_TOKEN
     least_impact = "low"
 
     def __init__(self, catalogue: Catalogue, *, clock: Clock | None = None) -> None:
         self._catalogue = catalogue
         self._clock = clock or SystemClock()
 
+    @property
+    def repeatability(self) -> Repeatability:
+        """Say the best that any service here has; the pre-image says what its target has."""
+        if any(service.control.get("temp") for service in self._catalogue.services.values()):
+            return Repeatability.IDEMPOTENT
+        return _AT_A_CACHE
+
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if temp := self._temp(target, params):
+            return clear_temp.observe(temp, target, params, self._clock)
         control, prefix = self._place(target, params)
         seen: dict[str, Any] = {"service": target, "prefix": prefix, "reversible": NOT_REVERSIBLE}
         try:
@@ -65,7 +74,7 @@ class ClearCache:
                 run_id = server.run_id
         except TargetUnreachableError as error:
             return {**seen, "reachable": False, "why": error.message}
-        kind = Repeatability.NONE if forgets else self.repeatability
+        kind = Repeatability.NONE if forgets else _AT_A_CACHE
         return {
             **seen,
             "reachable": True,
@@ -77,6 +86,10 @@ class ClearCache:
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
         with before_acting():
+            temp = self._temp(request.target, request.params)
+        if temp:
+            return clear_temp.perform(temp, request, self._clock)
+        with before_acting():
             control, prefix = self._place(request.target, request.params)
         if not request.pre_image.get("run_id") or request.pre_image.get("prefix") != prefix:
             return refused("no_pre_image", f"{request.target} was not looked at before")
@@ -84,11 +97,15 @@ class ClearCache:
             return self._pages(server, request, prefix, int(control.get("page", 500)))
 
     def probe(self, request: ActionRequest) -> ProbeResult:
+        if temp := self._temp(request.target, request.params):
+            return clear_temp.probe(temp, request, self._clock)
         control, prefix = self._place(request.target, request.params)
         what = f"keys below {prefix!r} were unlinked"
         return probe(str(control["url"]), self._clock, request, what, LOOK_S)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
+        if "path" in request.pre_image:
+            return clear_temp.undo(request)
         text = f"clearing {request.target} can't be undone ({NOT_REVERSIBLE})"
         return refused("not_reversible", text)
 
@@ -121,6 +138,22 @@ class ClearCache:
             if cursor == "0":
                 return _ended(request, state, prefix, total)
 
+    def _temp(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Find `control.temp` where a directory is meant, and None where a cache is."""
+        only(self.name, params, ("prefix", "path"))
+        service = self._catalogue.services.get(target)
+        sections = service.control if service else {}
+        both = "cache" in sections and "temp" in sections
+        if {"prefix", "path"} <= set(params) or (both and not params):
+            raise BadInputError(
+                f"clear_cache: it can't be told which of the two to clear at {target}; give either"
+                " prefix (its cache) or path (its temporary files)",
+                field="params",
+            )
+        if "path" in params or ("temp" in sections and "prefix" not in params):
+            return controlled(self._catalogue, self.name, target, "temp")[1]
+        return None
+
     def _place(self, target: str, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         only(self.name, params, ("prefix",))
         _, control = controlled(self._catalogue, self.name, target, "cache")
@@ -133,6 +166,7 @@ class ClearCache:
         return control, prefix
 
 
+_AT_A_CACHE = Repeatability.REFUSES_STALE_TOKEN
 _CATEGORY = {"stale": "stale_token", "restarted": "changed_meanwhile"}
 
 

@@ -4,11 +4,15 @@ Everything that speaks against it is looked at on the standby in the statement t
 an advisory lock. The primary must be down, or, for a planned failover, take no writes by default:
 promoting beside one that does makes two. Of a planned one the token is written on the primary first
 and waited for on the standby, so that nothing committed before it is left behind.
+
+A primary that was down may come back and take writes beside the new one. Only what stands outside
+of it can prevent that: the command `control.failover.fence`, which must end well before anything
+is promoted. Without one the pre-image and the outcome say so.
 """
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from holdfast.actions.places import before_acting, controlled, done, incident_of, only, refused
 from holdfast.actions.postgres_pair import (
@@ -39,6 +43,20 @@ NOT_REVERSIBLE = (
 )
 
 
+UNFENCED = (
+    "nothing keeps the old primary from taking writes when it comes back; keep it down, or set"
+    " control.failover.fence"
+)
+
+
+class Fencing(Protocol):
+    """Runs a command of the configuration for another action."""
+
+    def run_named(self, name: str, request: ActionRequest, timeout_s: float) -> ActionOutcome:
+        """Run it to its end. Raises LostReplyError or TargetUnreachableError."""
+        ...
+
+
 class FailoverDb:
     """Promote the standby of `service`. Parameter: `primary`, `down` (default) or `read_only`."""
 
@@ -46,8 +64,15 @@ class FailoverDb:
     repeatability = Repeatability.IDEMPOTENT
     least_impact = "high"
 
-    def __init__(self, catalogue: Catalogue, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        fencing: Fencing | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._catalogue = catalogue
+        self._fencing = fencing
         self._clock = clock or SystemClock()
 
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -69,6 +94,7 @@ class FailoverDb:
             "system_id": now["system_id"],
             "behind_bytes": int(now["behind_bytes"]),
             "primary": primary,
+            "old_primary": _fate(control, expected),
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
@@ -95,7 +121,9 @@ class FailoverDb:
                 stopped = self._seal(control, standby, request, deadline)
                 if stopped is not None:
                     return stopped
-            return _promote(standby, request, deadline)
+            elif stopped := self._fenced(control, request, deadline):
+                return stopped
+            return _promote(standby, request, deadline, _fate(control, expected))
 
     def probe(self, request: ActionRequest) -> ProbeResult:
         control, _ = self._place(request.target, request.params)
@@ -127,6 +155,26 @@ class FailoverDb:
             text = f"already done at {known['at']}, not repeated"
             return done(f"{request.target}: {text}")
         return None
+
+    def _fenced(
+        self, control: Mapping[str, Any], request: ActionRequest, deadline: Deadline
+    ) -> ActionOutcome | None:
+        """Keep the old primary from coming back, where a command is set for it."""
+        name = control.get("fence")
+        if not name:
+            return None
+        why = "no command of that name is set up here"
+        if self._fencing is not None:
+            try:
+                outcome = self._fencing.run_named(str(name), request, deadline.left_s())
+                why = outcome.summary
+                if outcome.ok:
+                    return None
+            except (LostReplyError, TargetUnreachableError, TimeoutError) as error:
+                why = str(error)
+        # Whatever became of the old primary, which is down: nothing is promoted yet.
+        text = f"{request.target}: nothing was promoted: the fence {name} did not succeed: {why}"
+        return refused("not_fenced", text)
 
     def _seal(
         self,
@@ -167,7 +215,9 @@ class FailoverDb:
         return control, expected
 
 
-def _promote(standby: Session, request: ActionRequest, deadline: Deadline) -> ActionOutcome:
+def _promote(
+    standby: Session, request: ActionRequest, deadline: Deadline, fate: str
+) -> ActionOutcome:
     try:
         wait_s = max(1, int(deadline.left_s() - 1))
         state = standby.tell(
@@ -181,7 +231,8 @@ def _promote(standby: Session, request: ActionRequest, deadline: Deadline) -> Ac
     match state:
         case "promoted":
             return done(
-                f"{request.target}: the standby is the primary now{_remembered(standby, request)}"
+                f"{request.target}: the standby is the primary now{_remembered(standby, request)};"
+                f" {fate}"
             )
         case "slow":
             raise LostReplyError(
@@ -196,6 +247,17 @@ def _promote(standby: Session, request: ActionRequest, deadline: Deadline) -> Ac
             what = "is a primary already" if state == "primary" else "was restarted"
             text = f"{request.target}: the standby {what} since it was looked at; it is left alone"
             return refused("changed_meanwhile", text)
+
+
+def _fate(control: Mapping[str, Any], expected: str) -> str:
+    """Say what keeps the old primary from taking writes."""
+    if expected == "read_only":
+        return (
+            "the old primary takes no writes by default, as ALTER SYSTEM says, until that is reset"
+        )
+    if control.get("fence"):
+        return f"the old primary is fenced by the command {control['fence']}"
+    return UNFENCED
 
 
 def _remembered(standby: Session, request: ActionRequest) -> str:

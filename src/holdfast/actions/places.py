@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from holdfast.kernel.catalogue import Catalogue, Service
+from holdfast.kernel.catalogue import Catalogue, Service, split_instance
 from holdfast.kernel.errors import BadInputError
 from holdfast.response.ports import ActionOutcome, Effect, TargetUnreachableError
 
@@ -33,6 +33,43 @@ def controlled(
             field="target",
         )
     return service, control
+
+
+def known_target(catalogue: Catalogue, action: str, target: str) -> tuple[Service, str | None]:
+    """Find the service of `service` or `service@region`. Raises BadInputError."""
+    name, region = split_instance(target)
+    service = catalogue.services.get(name)
+    if service is None:
+        raise BadInputError(
+            f"{action}: the catalogue has no service {name!r}; name one of services.yaml",
+            field="target",
+        )
+    if region is not None and region not in service.regions:
+        raise BadInputError(
+            f"{action}: {name} does not run in {region!r}; it runs in {', '.join(service.regions)}",
+            field="target",
+        )
+    return service, region
+
+
+def regional(
+    catalogue: Catalogue, action: str, target: str, section: str
+) -> tuple[Service, tuple[str, ...], Mapping[str, Any]]:
+    """Find the `control.SECTION` of a target and the regions that it stands for."""
+    service, region = known_target(catalogue, action, target)
+    control = service.control.get(section)
+    if not control:
+        raise BadInputError(
+            f"{action}: {service.name} has no control.{section}; add it to {service.name} in"
+            " services.yaml",
+            field="target",
+        )
+    return service, (region,) if region else service.regions, control
+
+
+def filled(text: str, service: Service, region: str) -> str:
+    """Fill `{service}` and `{region}` into a name of the configuration."""
+    return text.replace("{region}", region).replace("{service}", service.name)
 
 
 def only(action: str, params: Mapping[str, Any], known: tuple[str, ...]) -> None:

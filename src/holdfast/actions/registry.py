@@ -5,13 +5,19 @@ misspelt action must fail when it is read, not in an incident.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from holdfast.actions.clear_cache import ClearCache
+from holdfast.actions.command import RunCommand
 from holdfast.actions.disable_flag import DisableFlag
+from holdfast.actions.drain_pool import DRAIN, READY, TurnPool
 from holdfast.actions.drain_queue import DrainQueue
 from holdfast.actions.failover_db import FailoverDb
+from holdfast.actions.http_call import HttpCall
+from holdfast.actions.plugins import load_actions
 from holdfast.actions.restart_service import RestartService
 from holdfast.actions.rollback_deploy import PreviousRelease, RollbackDeploy
+from holdfast.actions.scale_up import ScaleUp
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import NotFoundError
@@ -23,16 +29,30 @@ def build_actions(
     *,
     previous_release: PreviousRelease | None = None,
     clock: Clock | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Action]:
-    """Build every action of this version for the services of `catalogue`."""
+    """Build every action of this version for the services of `catalogue`.
+
+    `settings` is the section `actions` of holdfast.yaml: calls, commands and the plug-ins to load.
+    Raises BadInputError for a plug-in that can't be used.
+    """
+    given = settings or {}
+    command = RunCommand(catalogue, given.get("commands", {}), clock=clock)
     actions: tuple[Action, ...] = (
         ClearCache(catalogue, clock=clock),
+        command,
         DisableFlag(catalogue, clock=clock),
+        TurnPool(catalogue, DRAIN, clock=clock),
         DrainQueue(catalogue, clock=clock),
-        FailoverDb(catalogue, clock=clock),
+        FailoverDb(catalogue, fencing=command, clock=clock),
+        HttpCall(catalogue, given.get("http", {}), clock=clock),
         RestartService(catalogue, clock=clock),
         RollbackDeploy(catalogue, previous_release=previous_release, clock=clock),
+        ScaleUp(catalogue, clock=clock),
+        TurnPool(catalogue, READY, clock=clock),
     )
+    known = [action.name for action in actions]
+    actions += load_actions(catalogue, given.get("plugins", {}), known)
     return {action.name: action for action in actions}
 
 

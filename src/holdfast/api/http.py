@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from holdfast.api.intake import Intake, add_intake
+
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -17,6 +19,7 @@ class Sources:
 
     health: Callable[[], Mapping[str, Any]]
     metrics: Callable[[], bytes]
+    intake: Intake | None = None
 
 
 def build_api(sources: Sources) -> FastAPI:
@@ -32,4 +35,6 @@ def build_api(sources: Sources) -> FastAPI:
 
     api.add_route("/healthz", healthz, methods=["GET"])
     api.add_route("/metrics", metrics, methods=["GET"])
+    if sources.intake is not None:
+        add_intake(api, sources.intake)
     return api

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from holdfast.app.yaml_file import YamlFile
 from holdfast.kernel.errors import BadInputError
+from holdfast.kernel.redact import redact
 
 _SHOWN_MAX = 60
-_SECRET = frozenset({"dsn", "url", "webhook"})
+_SECRET = frozenset({"dsn", "url", "webhook", "token", "password", "headers", "env"})
 _WRITE: Mapping[str, str] = {
     "int_type": "write a whole number",
     "int_from_float": "write a whole number",
@@ -98,7 +99,7 @@ def _write(found: Mapping[str, Any], field: Sequence[int | str]) -> str:
 def _shown(value: object, field: Sequence[int | str]) -> str:
     if _SECRET & set(map(str, field)):
         return "not right (its value is not shown: it may hold a password)"
-    text = repr(value)
+    text = redact(repr(value))
     return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…"
 
 
@@ -112,7 +113,7 @@ def _fields_at(model: type[BaseModel], field: Sequence[int | str]) -> list[str]:
         elif get_origin(here) in {dict, list}:
             here = _unwrapped(get_args(here)[-1])
     known = isinstance(here, type) and issubclass(here, BaseModel)
-    return list(here.model_fields) if known else []
+    return [found.alias or name for name, found in here.model_fields.items()] if known else []
 
 
 def _unwrapped(annotation: Any) -> Any:  # noqa: ANN401 - any type expression

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from holdfast.actions import PreviousRelease, build_actions
 from holdfast.app.audit import AuditStore, audit_store
-from holdfast.app.changes import ChangeLog
+from holdfast.app.changes import Changes
+from holdfast.app.checking import check_runner
+from holdfast.app.following import follow_changes
 from holdfast.app.heads import HeadKeeper, Heeding, head_keeper
 from holdfast.app.installation import Installation, database_address
+from holdfast.app.keeping_models import weekly_windows
 from holdfast.app.pager import ContactPager
+from holdfast.app.prometheus import backfill, prometheus_queries
 from holdfast.app.readings import HistoryReadings
 from holdfast.app.targets import Targets
 from holdfast.app.tokens import SystemView
 from holdfast.app.watch import StdoutWatcher
-from holdfast.checks import CheckRunner, DeploymentHistory, build_checks
+from holdfast.checks import DeploymentHistory
 from holdfast.detection import (
     Composite,
     CompositeSettings,
@@ -32,10 +36,9 @@ from holdfast.policy import Grant
 from holdfast.response import ActionFacts, Timing, World
 from holdfast.response.ports import Action
 from holdfast.response.store import Ledger
-from holdfast.sources import DeploymentsSource, HistoryFile, Scraper
+from holdfast.sources import HistoryFile, Scraper
 
 HISTORY_NAME = "history.bin"
-_CHANGES_EVERY_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ class Parts:
     scraper: Scraper
     targets: Targets
     history: HistoryFile
-    changes: ChangeLog | None
+    changes: Changes
     heads: HeadKeeper
 
 
@@ -62,32 +65,31 @@ def build(
     clock = SystemClock()
     config = installation.config
     ledger = open_ledger(database_address(installation.directory), clock)
-    scraper = Scraper(
-        installation.catalogue, timeout_s=min(0.8 * config.sampling_interval_s, 10.0), clock=clock
-    )
-    history = HistoryFile.open(
-        (worker_folder or installation.directory) / HISTORY_NAME,
-        scraper.keys,
-        interval_s=config.sampling_interval_s,
-    )
-    for message in history.messages:
-        watcher.notice(message)
+    scraper = _scraper(installation, clock)
+    history = _history(installation, worker_folder, scraper, watcher)
+    if worker_folder is None:
+        backfill(installation, history, clock, watcher.notice)
     readings = HistoryReadings(history, watcher.on_trouble)
     targets = Targets(scraper.tick, watcher)
     actions = build_actions(
-        installation.catalogue, previous_release=_previous_release(installation), clock=clock
+        installation.catalogue,
+        previous_release=_previous_release(installation),
+        clock=clock,
+        settings=config.actions.model_dump(exclude_none=True),
     )
     audit = audit_store(installation, ledger, clock)
     heads = head_keeper(installation, ledger, clock, watcher, audit.prune)
     heeding = Heeding(watcher, heads)
-    carrier = _carrier(installation, ledger, readings, actions, audit, heeding, clock)
+    follows = worker_folder is None
+    changes = follow_changes(installation, ledger, watcher, clock, follows=follows)
+    carrier = _carrier(installation, ledger, readings, actions, audit, heeding, clock, changes)
     worker = f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(3)}"
     engine = Engine(carrier=carrier, watcher=watcher, worker=worker)
-    changes, monitor = None, None
+    engine.gate.told = watcher.on_suppressed
+    monitor = None
     if worker_folder is None:
-        changes = _changes(installation, watcher, clock)
         monitor = _monitor(installation, engine, readings, targets, history, watcher, clock)
-        if monitor is not None and changes is not None:
+        if monitor is not None:
             monitor.changes = changes.recent
     sampler = None if worker_folder is None else _sampler(installation, targets, readings, engine)
     return Parts(
@@ -102,13 +104,27 @@ def build(
     )
 
 
-def _changes(installation: Installation, watcher: StdoutWatcher, clock: Clock) -> ChangeLog | None:
-    config = installation.config
-    if config.deployments is None:
-        return None
-    source = DeploymentsSource(config.deployments.dsn, table=config.deployments.table)
-    every_s = min(max(config.sampling_interval_s, 1.0), _CHANGES_EVERY_S_MAX)
-    return ChangeLog(source.recent, watcher, clock, every_s=every_s)
+def _scraper(installation: Installation, clock: Clock) -> Scraper:
+    timeout_s = min(0.8 * installation.config.sampling_interval_s, 10.0)
+    return Scraper(
+        installation.catalogue,
+        timeout_s=timeout_s,
+        clock=clock,
+        queries=prometheus_queries(installation, clock, timeout_s=timeout_s),
+    )
+
+
+def _history(
+    installation: Installation, folder: Path | None, scraper: Scraper, watcher: StdoutWatcher
+) -> HistoryFile:
+    history = HistoryFile.open(
+        (folder or installation.directory) / HISTORY_NAME,
+        scraper.keys,
+        interval_s=installation.config.sampling_interval_s,
+    )
+    for message in history.messages:
+        watcher.notice(message)
+    return history
 
 
 def _previous_release(installation: Installation) -> PreviousRelease | None:
@@ -126,28 +142,26 @@ def _carrier(
     audit: AuditStore,
     watcher: Watcher,
     clock: Clock,
+    changes: Changes,
 ) -> Carrier:
     config = installation.config
     return Carrier(
         ledger=ledger,
-        journal=Journal(ledger=ledger, clock=clock, watcher=watcher, lease_s=config.lease_s),
+        journal=Journal(
+            ledger=ledger,
+            clock=clock,
+            watcher=watcher,
+            lease_s=config.lease_s,
+            reopen_window_s=config.detection.reopen_window_s,
+        ),
         hands=Hands(actions=actions, clock=clock, audit=audit),
-        checks=check_runner(installation, clock),
+        checks=check_runner(installation, clock, changes.since),
         readings=readings,
         pager=ContactPager(config.notify.webhook),
         system=SystemView(ledger, clock),
         world=world(installation, actions),
         clock=clock,
     )
-
-
-def check_runner(installation: Installation, clock: Clock) -> CheckRunner:
-    """Build the checks that the configuration has the means for."""
-    config = installation.config
-    settings = config.checks.model_dump(exclude_none=True)
-    deployments = config.deployments.model_dump() if config.deployments else None
-    checks = build_checks(installation.catalogue, settings, deployments)
-    return CheckRunner(checks, timeout_s=config.checks.timeout_s, clock=clock)
 
 
 def world(installation: Installation, actions: Mapping[str, Action]) -> World:
@@ -165,7 +179,9 @@ def world(installation: Installation, actions: Mapping[str, Action]) -> World:
             Grant(runbook=g.runbook, service=g.service, granted_by=g.granted_by, because=g.because)
             for g in config.autonomy
         ),
+        maintenance=weekly_windows(config.maintenance),
         limits=installation.limits,
+        reopenings_per_hour=config.detection.reopenings_per_hour,
         timing=Timing(
             sampling_interval_s=config.sampling_interval_s,
             sustain_s=config.verification.sustain_s,
@@ -173,8 +189,9 @@ def world(installation: Installation, actions: Mapping[str, Action]) -> World:
             lease_s=config.lease_s,
             ack_timeout_s=config.escalation.ack_timeout_s,
             approval_ttl_s=config.approval_ttl_s,
+            reopen_window_s=config.detection.reopen_window_s,
         ),
-        check_entities=_check_entities(installation),
+        check_entities=config.checks.entities(),
     )
 
 
@@ -190,15 +207,6 @@ def _sampler(
         interval_s=installation.config.sampling_interval_s,
         watcher=engine.watcher,
     )
-
-
-def _check_entities(installation: Installation) -> dict[str, str]:
-    checks = installation.config.checks
-    found = {
-        "database_connections": checks.database.service if checks.database else None,
-        "redis_health": checks.cache.service if checks.cache else None,
-    }
-    return {name: service for name, service in found.items() if service}
 
 
 def _monitor(

@@ -13,15 +13,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from holdfast.app.advice import bad_field, explain, nearest
+from holdfast.app.keeping_models import unknown_in_scope
 from holdfast.app.models import (
     CatalogueModel,
     ConfigModel,
     LimitModel,
     ServiceModel,
-    SignalModel,
 )
+from holdfast.app.signals import read_signal
 from holdfast.app.yaml_file import YamlFile, read_yaml
 from holdfast.kernel.catalogue import (
+    ALERT,
     NO_REGION,
     UP,
     Catalogue,
@@ -29,9 +31,7 @@ from holdfast.kernel.catalogue import (
     Limit,
     Service,
     SignalForm,
-    SignalSpec,
 )
-from holdfast.kernel.errors import BadInputError
 from holdfast.policy import Limits
 
 CONFIG_NAME = "holdfast.yaml"
@@ -76,15 +76,30 @@ def check_names(directory: Path, catalogue: Catalogue, runbooks: Collection[str]
         place: list[int | str] = ["autonomy", index]
         refer(file, [*place, "runbook"], grant.runbook, runbooks, "runbook here")
         refer(file, [*place, "service"], grant.service, catalogue.services, "service here")
-    for name, check in (("database", config.checks.database), ("cache", config.checks.cache)):
-        if check is not None and check.service is not None:
-            refer(
-                file, ["checks", name, "service"], check.service, catalogue.services, "service here"
-            )
+    named = (*config.checks.services(), *config.changes.services(), *config.intake.named())
+    for field, name in named:
+        refer(file, field, name, catalogue.services, "service here")
+    for index, window in enumerate(config.maintenance):
+        if problem := unknown_in_scope(window.scope, catalogue):
+            text = f"is {window.scope!r}, which {problem}"
+            raise bad_field(file, ["maintenance", index, "scope"], text)
     services = read_yaml(directory / config.catalogue)
     for index, service in enumerate(catalogue.services.values()):
         for name in service.runbooks:
             refer(services, ["services", index, "runbooks"], name, runbooks, "runbook here")
+        if fence := service.control.get("failover", {}).get("fence"):
+            place = ["services", index, "control", "failover", "fence"]
+            refer(services, place, fence, config.actions.commands, "command of holdfast.yaml")
+        if config.prometheus is None:
+            _refuse_queries(service, ["services", index, "metrics"], services)
+
+
+def _refuse_queries(service: Service, field: Field, file: YamlFile) -> None:
+    """Refuse a query that nobody could answer."""
+    for name, spec in service.signals.items():
+        if spec.form is SignalForm.QUERY or spec.backfill is not None:
+            text = f"needs an engine to ask; add `prometheus: {{url: ...}}` to {CONFIG_NAME}"
+            raise bad_field(file, [*field, name], text)
 
 
 def refer(file: YamlFile, field: Field, name: str, known: Collection[str], what: str) -> None:
@@ -119,19 +134,20 @@ def _variable(name: str, file: YamlFile, field: Field) -> str:
 
 
 def _service(model: ServiceModel, field: Field, file: YamlFile) -> Service:
+    regions = tuple(model.regions or model.scrape or model.health) or (NO_REGION,)
     return Service(
         name=model.name,
         depends_on=tuple(model.depends_on),
         owners=tuple(model.owners),
         on_call=model.on_call,
-        regions=tuple(model.regions or model.scrape or model.health) or (NO_REGION,),
+        regions=regions,
         mode=model.mode,
         repository=model.repository,
         runbooks=tuple(model.runbooks),
         scrape=dict(model.scrape),
         health=dict(model.health),
         signals={
-            name: _signal(signal, [*field, "metrics", name], file)
+            name: read_signal(signal, [*field, "metrics", name], file, regions)
             for name, signal in model.metrics.items()
         },
         limits=tuple(
@@ -140,23 +156,6 @@ def _service(model: ServiceModel, field: Field, file: YamlFile) -> Service:
         ),
         control=model.control.model_dump(exclude_none=True),
     )
-
-
-def _signal(model: SignalModel, field: Field, file: YamlFile) -> SignalSpec:
-    from holdfast.detection import selectors_of
-
-    given = model.model_dump(exclude_none=True)
-    if len(given) != 1:
-        text = f"names {len(given)} ways to read it; write exactly one of gauge, rate, mean, ratio"
-        raise bad_field(file, field, text)
-    [(form, value)] = given.items()
-    metrics = tuple(value) if isinstance(value, list) else (value,)
-    spec = SignalSpec(form=SignalForm(form), metrics=metrics)
-    try:
-        selectors_of(spec)
-    except BadInputError as error:
-        raise bad_field(file, [*field, form], f"can't be used: {error.message}") from None
-    return spec
 
 
 def _limit(name: str, model: LimitModel, field: Field, file: YamlFile) -> Limit:
@@ -191,6 +190,7 @@ def _check_references(
         for region in places:
             known = regions or list(service.scrape) or [region]
             refer(file, [*field, kind, region], region, known, "region of this service")
-    if UP in service.metrics:
-        text = "is the name of the reading whether the scrape worked; choose another name"
-        raise bad_field(file, [*field, "metrics", UP], text)
+    for name, what in ((UP, "the reading whether the scrape worked"), (ALERT, "alerts")):
+        if name in service.metrics:
+            text = f"is the name of {what}; choose another name"
+            raise bad_field(file, [*field, "metrics", name], text)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from holdfast.app.installation import database_address
 from holdfast.app.lock import somebody_works
+from holdfast.app.maintenance import windows_on
 from holdfast.app.scopes import check_freeze_scope
 from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
 from holdfast.incident import State, fold, full, summary, timeline
@@ -95,7 +96,12 @@ class Desk:
         """Give one incident in its long form."""
         state, head = self.state(incident_id)
         view = full(state, head, self.ledger.records(incident_id))
-        return {**view, "frozen": self._frozen(state), "modes_set": self._modes_set(state)}
+        return {
+            **view,
+            "frozen": self._frozen(state),
+            "modes_set": self._modes_set(state),
+            "maintenance": windows_on(self, state.services, state.regions),
+        }
 
     def _frozen(self, state: State) -> list[dict[str, Any]]:
         """List the freezes that stop anything in this incident: nobody should wonder why."""

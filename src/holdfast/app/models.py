@@ -4,26 +4,19 @@ Strict: nothing is coerced and an unknown key is an error. What refers to someth
 checked in `config` and `installation`.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from holdfast.actions.clear_cache import check_prefix
-from holdfast.app.addresses import check_dsn, check_http, check_url
+from holdfast.app.check_models import ChangesModel, ChecksModel
+from holdfast.app.control_models import ActionsModel, ControlModel
+from holdfast.app.intake_models import IntakeModel
+from holdfast.app.keeping_models import DeadManModel, MaintenanceModel, ReportModel
+from holdfast.app.source_models import PrometheusModel
+from holdfast.app.strict import NAME, Dsn, Http, Strict
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$"
-Http = Annotated[str, AfterValidator(check_http)]
-Url = Annotated[str, AfterValidator(check_url)]
-Dsn = Annotated[str, AfterValidator(check_dsn)]
-Prefix = Annotated[str, AfterValidator(check_prefix)]
 ModeName = Literal["observe", "guided", "supervised", "autonomous"]
-
-
-class Strict(BaseModel):
-    """Refuses what it does not know, and numbers that are none."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class CompositeModel(Strict):
@@ -39,6 +32,8 @@ class DetectionModel(Strict):
     anomaly_sigma: float = Field(3.0, gt=0)
     critical_sigma: float = Field(4.0, gt=0)
     composite: CompositeModel = CompositeModel()
+    reopen_window_s: float = Field(600.0, ge=0, le=86_400)
+    reopenings_per_hour: int = Field(3, ge=1, le=60)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -60,27 +55,6 @@ class GrantModel(Strict):
     service: str
     granted_by: str
     because: str
-
-
-class DatabaseModel(Strict):
-    dsn: Dsn
-    service: str | None = None
-
-
-class CacheModel(Strict):
-    url: Url
-    service: str | None = None
-
-
-class DiskModel(Strict):
-    paths: list[str]
-
-
-class ChecksModel(Strict):
-    timeout_s: float = Field(10.0, gt=0, le=60)
-    database: DatabaseModel | None = None
-    cache: CacheModel | None = None
-    disk: DiskModel | None = None
 
 
 class DeploymentsModel(Strict):
@@ -138,13 +112,26 @@ class ConfigModel(Strict):
     detection: DetectionModel = DetectionModel()
     autonomy: list[GrantModel] = []
     checks: ChecksModel = ChecksModel()
+    changes: ChangesModel = ChangesModel()
+    prometheus: PrometheusModel | None = None
     deployments: DeploymentsModel | None = None
+    actions: ActionsModel = ActionsModel()
     limits: dict[str, Any] = {}
     verification: VerificationModel = VerificationModel()
     escalation: EscalationModel = EscalationModel()
     notify: NotifyModel = NotifyModel()
     heads: HeadsModel = HeadsModel()
     audit: AuditModel = AuditModel()
+    intake: IntakeModel = IntakeModel()
+    maintenance: list[MaintenanceModel] = []
+    dead_man: DeadManModel | None = None
+    report: ReportModel = ReportModel()
+
+    @model_validator(mode="after")
+    def _report_can_be_sent(self) -> Self:
+        if self.report.webhook and self.notify.webhook is None:
+            raise ValueError("report.webhook is true, and notify.webhook is not set; set it")
+        return self
 
 
 class LimitModel(Strict):
@@ -154,59 +141,13 @@ class LimitModel(Strict):
     for_samples: int = Field(3, ge=1, le=1440)
 
 
-class SupervisordModel(Strict):
-    socket: str = Field(min_length=1)
-    process: str = "{service}"
-    wrapper: bool = False
-
-
-class ReleaseModel(Strict):
-    directory: str = Field(min_length=1)
-    history: str | None = None
-
-
-class FlagsModel(Strict):
-    file: str = Field(min_length=1)
-    allowed: list[str] = Field(min_length=1)
-
-
-class CacheControlModel(Strict):
-    url: Url
-    prefixes: list[Prefix] = Field(min_length=1)
-    page: int = Field(500, ge=1, le=10_000)
-
-
-class QueueModel(Strict):
-    url: Url
-    lists: list[str] = Field(min_length=1)
-    oldest: Literal["right", "left"] = "right"
-    max: int = Field(100_000, ge=1)
-    page: int = Field(500, ge=1, le=10_000)
-
-
-class ServerModel(Strict):
-    dsn: Dsn
-
-
-class FailoverModel(Strict):
-    primary: ServerModel
-    standby: ServerModel
-
-
-class ControlModel(Strict):
-    supervisord: SupervisordModel | None = None
-    release: ReleaseModel | None = None
-    flags: FlagsModel | None = None
-    cache: CacheControlModel | None = None
-    queue: QueueModel | None = None
-    failover: FailoverModel | None = None
-
-
 class SignalModel(Strict):
     gauge: str | None = None
     rate: str | None = None
     mean: str | None = None
     ratio: list[str] | None = Field(None, min_length=2, max_length=2)
+    query: str | None = Field(None, min_length=1)
+    backfill: str | None = Field(None, min_length=1)
 
 
 class ServiceModel(Strict):

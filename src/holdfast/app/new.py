@@ -11,6 +11,7 @@ from pathlib import Path
 from holdfast.app import audit, heads
 from holdfast.app.audit import open_sealer
 from holdfast.app.files import write_whole
+from holdfast.app.first_catalogue import first_catalogue, with_prometheus
 from holdfast.app.heads import open_signer
 from holdfast.app.installation import database_address
 from holdfast.app.tokens import first_token
@@ -36,6 +37,11 @@ _EXPLAINED = (
     ("services.yaml", "the catalogue: what is watched, who owns it, how it is reached"),
 )
 
+_EXAMPLES = {
+    ".md": "an example runbook; read it, then make it yours",
+    ".state.yaml": "what `holdfast runbook test` rehearses it on",
+}
+
 _KEYS = (
     (heads.KEY_NAME, "signs the ledger; back it up, away from the ledger's backups"),
     (heads.PUBLIC_NAME, "checks those signatures; keep a copy off this machine"),
@@ -43,10 +49,14 @@ _KEYS = (
 )
 
 
-def init(directory: Path) -> Created:
-    """Write the files of a new installation and its first token."""
+def init(directory: Path, *, from_prometheus: str | None = None) -> Created:
+    """Write the files of a new installation and its first token.
+
+    With the address of a Prometheus the catalogue begins with the jobs that it scrapes.
+    """
     database = database_address(directory)  # refused before anything is written
     known = is_there(database)
+    texts = _texts(directory, from_prometheus)
     try:
         (directory / "runbooks").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -54,7 +64,7 @@ def init(directory: Path) -> Created:
             f"can't create {directory}: {error.strerror}; choose a directory that you can write"
         ) from None
     written, kept = [], []
-    for name, why, text in _templates():
+    for name, why, text in texts:
         if (directory / name).exists():
             kept.append(name)
         else:
@@ -89,6 +99,25 @@ def _shown(database: Address, directory: Path) -> str:
     return database.shown
 
 
+def _texts(directory: Path, from_prometheus: str | None) -> list[tuple[str, str, str]]:
+    texts = _templates()
+    if from_prometheus is None:
+        return texts
+    there = [name for name, _ in _EXPLAINED if (directory / name).exists()]
+    if there:
+        raise BadInputError(
+            f"{there[0]} is in {directory} already and is not overwritten; choose an empty "
+            "directory, or leave out --from-prometheus",
+            field="from-prometheus",
+        )
+    services = first_catalogue(from_prometheus, SystemClock().now())
+    begun = {"services.yaml": services}
+    return [
+        (name, why, begun.get(name, with_prometheus(text, from_prometheus)))
+        for name, why, text in texts
+    ]
+
+
 def _templates() -> list[tuple[str, str, str]]:
     folder = files("holdfast.app").joinpath("templates")
     found = [
@@ -96,9 +125,9 @@ def _templates() -> list[tuple[str, str, str]]:
     ]
     examples = files("holdfast.runbooks").joinpath("examples")
     for entry in sorted(examples.iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".md"):
-            why = "an example runbook; read it, then make it yours"
-            found.append((f"runbooks/{entry.name}", why, entry.read_text(encoding="utf-8")))
+        for suffix, why in _EXAMPLES.items():
+            if entry.name.endswith(suffix):
+                found.append((f"runbooks/{entry.name}", why, entry.read_text(encoding="utf-8")))
     return found
 
 

@@ -16,10 +16,11 @@ def run(parts: Parts, watcher: StdoutWatcher) -> int:
     """Work until told to stop. Returns the exit code: 0, or 1 when the ledger failed."""
     monitor = parts.monitor
     parts.heads.start()
-    if parts.changes is not None:
-        threading.Thread(target=parts.changes.run, name="changes", daemon=True).start()
+    threading.Thread(target=parts.changes.run, name="changes", daemon=True).start()
     if monitor is None:
-        watcher.notice("services.yaml has no `scrape` target, so nothing is watched; add one")
+        watcher.notice(
+            "services.yaml has no `scrape` target and no query, so nothing is watched; add one"
+        )
         parts.engine.run()
     else:
         sampler = threading.Thread(target=monitor.run, name="monitor", daemon=True)
@@ -34,8 +35,7 @@ def run(parts: Parts, watcher: StdoutWatcher) -> int:
 
 def stop(parts: Parts) -> None:
     """Ask everything to end."""
-    if parts.changes is not None:
-        parts.changes.stop()
+    parts.changes.stop()
     if parts.monitor is not None:
         parts.monitor.stop()
     parts.engine.stop()

@@ -11,9 +11,12 @@ from typing import Any
 
 from holdfast.api import ApiServer, Sources, build_api
 from holdfast.app.build import Parts, build
+from holdfast.app.dead_man import DeadMan, dead_man, vitals_of
 from holdfast.app.installation import Installation
+from holdfast.app.intake import IntakeDesk
 from holdfast.app.linting import refuse_broken_runbooks
-from holdfast.app.lock import detector_of, only_one
+from holdfast.app.lock import Detector, detector_of, only_one
+from holdfast.app.report import daily_report
 from holdfast.app.running import close, on_signal, run, stop
 from holdfast.app.watch import Counts, StdoutWatcher
 from holdfast.engine import Monitor
@@ -32,10 +35,29 @@ def serve(installation: Installation, *, as_json: bool) -> int:
         parts = build(installation, watcher)
         stack.callback(close, parts)
         stack.callback(parts.heads.stop)
-        stack.enter_context(_only_opener(parts))
+        detector = stack.enter_context(_only_opener(parts))
         stack.enter_context(on_signal(lambda: stop(parts)))
+        config, clock = installation.config, parts.engine.carrier.clock
+        stack.enter_context(daily_report(installation, parts.ledger, watcher.notice, clock))
+        switch = stack.enter_context(
+            dead_man(
+                config.dead_man,
+                lambda: vitals_of(parts, clock, config.lease_s),
+                watcher.notice,
+                clock,
+            )
+        )
         sources = Sources(
-            health=lambda: _health(parts, watcher), metrics=lambda: _metrics(parts, counts)
+            health=lambda: _health(parts, watcher, switch),
+            metrics=lambda: _metrics(parts, counts),
+            intake=IntakeDesk(
+                engine=parts.engine,
+                rules=installation.config.intake,
+                changes_known=parts.changes.recent,
+                watcher=watcher,
+                counts=counts,
+                may_open=detector.held,
+            ),
         )
         server.start(build_api(sources))
         watcher.listening(server.url, os.getpid())
@@ -43,7 +65,7 @@ def serve(installation: Installation, *, as_json: bool) -> int:
 
 
 @contextmanager
-def _only_opener(parts: Parts) -> Iterator[None]:
+def _only_opener(parts: Parts) -> Iterator[Detector]:
     """Be the one that opens incidents on this store. Raises RefusedError while another is.
 
     The right goes with a session of the server: it is asked for anew before each opening.
@@ -57,15 +79,17 @@ def _only_opener(parts: Parts) -> Iterator[None]:
     if isinstance(parts.monitor, Monitor):
         parts.monitor.may_open = detector.held
     try:
-        yield
+        yield detector
     finally:
         detector.release()
 
 
-def _health(parts: Parts, watcher: StdoutWatcher) -> dict[str, Any]:
+def _health(parts: Parts, watcher: StdoutWatcher, switch: DeadMan | None) -> dict[str, Any]:
     broken = parts.ledger.broken or parts.engine.failed
     troubled = watcher.last_trouble if parts.monitor and watcher.troubled else None
     troubled = parts.engine.away or troubled or next(iter(parts.heads.rewritten), None)
+    if parts.targets.engine:
+        troubled = troubled or f"Prometheus {parts.targets.engine}"
     return {
         "status": "failed" if broken else "degraded" if troubled else "ok",
         "why": broken or troubled,
@@ -74,6 +98,7 @@ def _health(parts: Parts, watcher: StdoutWatcher) -> dict[str, Any]:
         "targets_down": parts.targets.down,
         "last_trouble": watcher.last_trouble,
         "heads": list(parts.heads.problems),
+        "dead_man": switch.view() if switch else None,
     }
 
 

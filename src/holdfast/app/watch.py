@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from holdfast.engine import Tick
+from holdfast.engine.maintenance import Suppressed
 from holdfast.incident import Kind, Record, line
 from holdfast.kernel.clock import format_at
 from holdfast.kernel.redact import redact
@@ -33,6 +34,9 @@ class Counts:
         self.records = self._counter("records", "Ledger records appended")
         self.pages = self._counter("pages", "Pages delivered to at least one channel")
         self.trouble = self._counter("trouble", "Errors of the engine itself")
+        self.suppressed = self._counter(
+            "openings_suppressed", "Openings that a maintenance window kept quiet"
+        )
         self.live = Gauge(
             "holdfast_incidents_live", "Incidents that have not ended", registry=self.registry
         )
@@ -43,6 +47,24 @@ class Counts:
             "holdfast_target_up",
             "Whether the last scrape of a target worked; a target that never failed has no sample",
             ["service", "region"],
+            registry=self.registry,
+        )
+
+        self.intake_alerts = Counter(
+            "holdfast_intake_alerts",
+            "Alerts that were sent here, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.intake_rejected = self._counter(
+            "intake_rejected", "Requests to the intake that nothing was taken of"
+        )
+        self.prometheus_failures = self._counter(
+            "prometheus_failures", "Times that Prometheus stopped answering our queries"
+        )
+        self.query_gaps = Gauge(
+            "holdfast_query_gaps",
+            "Queries that gave no number at the last tick although Prometheus answered",
             registry=self.registry,
         )
 
@@ -87,6 +109,11 @@ class StdoutWatcher:
     def notice(self, text: str) -> None:
         self._say({"event": "notice", "text": redact(text)}, redact(text))
 
+    def on_suppressed(self, kept: Suppressed) -> None:
+        """Tell of what a maintenance window keeps quiet, once for each series and window."""
+        self._counts.suppressed.inc()
+        self.notice(kept.sentence())
+
     def on_target(self, service: str, region: str, *, up: bool, reason: str | None) -> None:
         """Tell that a target stopped answering, with the reason, or answers again."""
         self._counts.target_up.labels(service, region).set(float(up))
@@ -102,9 +129,25 @@ class StdoutWatcher:
             data, f"{service} in {region} " + ("answers again" if up else f"is down: {clean}")
         )
 
+    def on_prometheus(self, reason: str | None) -> None:
+        """Tell that Prometheus gives no answers, with the reason, or answers again."""
+        if reason is None:
+            self.notice("Prometheus answers again")
+            return
+        self._counts.prometheus_failures.inc()
+        self.on_trouble(f"Prometheus {reason}; until it answers, its series are gaps")
+
+    def on_gaps(self, count: int) -> None:
+        """Count the queries that have no number now."""
+        self._counts.query_gaps.set(count)
+
     def on_change(self, change: Mapping[str, Any]) -> None:
-        """Tell of a change that was made on purpose: a deployment."""
-        text = f"{change['service']} {change['version']} was deployed at {change['at'][11:19]}"
+        """Tell of a change that was made on purpose: a deployment, a flag, a setting."""
+        when, what = change["at"][11:19], change.get("version")
+        if change.get("kind", "deploy") == "deploy":
+            text = f"{change['service']} {what or 'a release'} was deployed at {when}"
+        else:
+            text = f"{change['kind']} of {change['service']} changed at {when}: {change['summary']}"
         self._say({"event": "change", **change}, redact(text))
 
     def on_tick(self, tick: Tick) -> None:

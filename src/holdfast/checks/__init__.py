@@ -11,6 +11,7 @@ from holdfast.checks.disk_usage import DiskUsage
 from holdfast.checks.http_health import HttpHealth
 from holdfast.checks.lineup import build_checks
 from holdfast.checks.parallel import Hanging, ParallelRuns, Raised
+from holdfast.checks.recent_changes import ChangesSince
 from holdfast.checks.recent_deployments import RecentDeployments
 from holdfast.checks.redis_health import RedisHealth
 from holdfast.checks.rollback_ready import RollbackReady
@@ -18,6 +19,7 @@ from holdfast.checks.runner import CheckRunner, run_checks
 from holdfast.checks.service_status import ServiceStatus
 
 __all__ = [
+    "ChangesSince",
     "CheckRunner",
     "DatabaseConnections",
     "Deployment",

@@ -20,13 +20,17 @@ APPLICATION_NAME = "holdfast-check"
 
 @contextmanager
 def read_only_session(
-    dsn: str, *, statement_timeout_s: float, connect_timeout_s: int
+    dsn: str, *, statement_timeout_s: float, connect_timeout_s: int, server_default: bool = False
 ) -> Iterator["psycopg.Connection[dict[str, Any]]"]:
-    """Open a read-only transaction. Raises BadInputError for a DSN that can't be read."""
+    """Open a read-only transaction. Raises BadInputError for a DSN that can't be read.
+
+    With `server_default` the setting default_transaction_read_only is left as the server has it,
+    so that it can be read; the transaction is read-only all the same.
+    """
     psycopg = _psycopg()
     from psycopg.rows import dict_row  # noqa: PLC0415 - psycopg is an extra
 
-    conninfo = _conninfo(dsn, statement_timeout_s, connect_timeout_s)
+    conninfo = _conninfo(dsn, statement_timeout_s, connect_timeout_s, server_default=server_default)
     with psycopg.connect(conninfo, row_factory=dict_row) as connection:
         connection.read_only = True
         yield connection
@@ -44,7 +48,9 @@ def _psycopg() -> ModuleType:
     return psycopg
 
 
-def _conninfo(dsn: str, statement_timeout_s: float, connect_timeout_s: int) -> str:
+def _conninfo(
+    dsn: str, statement_timeout_s: float, connect_timeout_s: int, *, server_default: bool
+) -> str:
     from psycopg import ProgrammingError  # noqa: PLC0415 - an extra
     from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - an extra
 
@@ -62,7 +68,7 @@ def _conninfo(dsn: str, statement_timeout_s: float, connect_timeout_s: int) -> s
         f"-c statement_timeout={limit_ms}",
         f"-c lock_timeout={limit_ms}",
         f"-c idle_in_transaction_session_timeout={limit_ms * 2}",
-        "-c default_transaction_read_only=on",
+        "" if server_default else "-c default_transaction_read_only=on",
     ]
     return make_conninfo(
         dsn,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
-from holdfast.kernel.errors import BadInputError
+from holdfast.checks.valkey_client import valkey_client
 from holdfast.response.ports import CheckContext, CheckResult, Health
 
 
@@ -70,24 +70,7 @@ class RedisHealth:
 
 
 def _info(url: str, timeout_s: float) -> Mapping[str, Any]:
-    try:
-        import valkey  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise BadInputError(
-            "the check redis_health is configured, but valkey is not installed;"
-            " install it with: pip install 'holdfast[redis]'"
-        ) from error
-    try:
-        client = valkey.Valkey.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-        )
-    except ValueError as error:
-        raise BadInputError(
-            # Not the URL itself: it may hold a password.
-            f"checks.cache.url begins with {url.partition(':')[0]!r} and can't be used: {error};"
-            " write it as redis://host:port/0 or unix:///path/to/socket",
-            field="checks.cache.url",
-        ) from error
+    client = valkey_client(url, timeout_s, check=RedisHealth.name, field="checks.cache.url")
     with client:
         return cast("Mapping[str, Any]", client.info())
 

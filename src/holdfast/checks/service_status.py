@@ -5,7 +5,7 @@ be asked, the state of its processes is unknown, which is not the same as down.
 """
 
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.checks.supervisord import process_table
@@ -30,8 +30,10 @@ class ServiceStatus:
         self._timeout_s = timeout_s
 
     def run(self, context: CheckContext) -> CheckResult:
-        placed = self._processes(context.services)
-        tables = {path: self._ask(path) for path in {path for path, _ in placed.values()}}
+        placed = processes_of(self._catalogue, context.services)
+        tables = {
+            path: asked(path, self._timeout_s) for path in {path for path, _ in placed.values()}
+        }
         instances = {
             instance: _instance(tables[path], process)
             for instance, (path, process) in placed.items()
@@ -45,21 +47,24 @@ class ServiceStatus:
             data={"instances": instances},
         )
 
-    def _processes(self, services: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-        """Map each instance to the socket of its supervisord and its process name there."""
-        known = (self._catalogue.services[n] for n in services if n in self._catalogue.services)
-        return {
-            instance_name(service.name, region): place
-            for service in known
-            for region in service.regions
-            if (place := _place(service, region)) is not None
-        }
 
-    def _ask(self, path: str) -> Mapping[str, Mapping[str, Any]] | str:
-        try:
-            return process_table(path, timeout_s=self._timeout_s)
-        except ASKING_ERRORS as error:
-            return f"supervisord at {path} can't be asked: {error}"
+def processes_of(catalogue: Catalogue, services: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Map each instance to the socket of its supervisord and its process name there."""
+    known = (catalogue.services[n] for n in services if n in catalogue.services)
+    return {
+        instance_name(service.name, region): place
+        for service in known
+        for region in service.regions
+        if (place := _place(service, region)) is not None
+    }
+
+
+def asked(path: str, timeout_s: float) -> Mapping[str, Mapping[str, Any]] | str:
+    """Give supervisord's table of processes, or say why it can't be had."""
+    try:
+        return process_table(path, timeout_s=timeout_s)
+    except ASKING_ERRORS as error:
+        return f"supervisord at {path} can't be asked: {error}"
 
 
 def _place(service: Service, region: str) -> tuple[str, str] | None:

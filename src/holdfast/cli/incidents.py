@@ -55,10 +55,11 @@ def list_incidents(*, directory: Dir = HERE, as_json: Json = False) -> None:
             "opened": row["opened_at"][:16].replace("T", " "),
             "type": row["incident_type"],
             "cause": row["root_entity"],
+            "reopened": row["reopened"] or None,
         }
         for row in found
     ]
-    columns = ("incident", "state", "severity", "opened", "type", "cause", "title")
+    columns = ("incident", "state", "severity", "opened", "reopened", "type", "cause", "title")
     output.table(rows, columns, empty="no incident so far")
 
 

@@ -29,6 +29,10 @@ def init(
         Path, typer.Argument(metavar="DIR", help="Where; it is made if it does not exist.")
     ] = HERE,
     *,
+    from_prometheus: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Begin the catalogue with the jobs that it scrapes."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make an installation, with your first token.
@@ -42,7 +46,7 @@ def init(
     """
     from holdfast.app.new import init as create
 
-    made = create(directory)
+    made = create(directory, from_prometheus=from_prometheus)
     if as_json:
         output.document(
             {
@@ -67,6 +71,7 @@ def init(
         output.line("There are tokens already, so none was made; see `holdfast token --help`.")
     output.line()
     output.line(f"Next: describe your services in {made.directory / 'services.yaml'}, then")
+    output.line(f"  holdfast doctor --dir {made.directory}")
     output.line(f"  holdfast serve --dir {made.directory}")
 
 
@@ -152,7 +157,7 @@ def check_list(*, directory: Dir = HERE, as_json: Json = False) -> None:
     For example:
       holdfast check list --dir ./holdfast
     """
-    from holdfast.app.build import check_runner
+    from holdfast.app.checking import check_runner
     from holdfast.app.installation import load_installation
     from holdfast.kernel.clock import SystemClock
 
@@ -177,7 +182,7 @@ def check_run(
     For example:
       holdfast check run database_connections http_health
     """
-    from holdfast.app.build import check_runner
+    from holdfast.app.checking import check_runner
     from holdfast.app.installation import load_installation
     from holdfast.kernel.clock import SystemClock
     from holdfast.response.ports import CheckContext, Health

@@ -13,11 +13,14 @@ import typer
 
 from holdfast.cli import (
     audit,
+    doctor,
     heads,
     incidents,
     installation,
     ledger,
+    maintenance,
     output,
+    report,
     respond,
     runbooks,
     sandboxed,
@@ -67,10 +70,13 @@ APP.callback(help=_HELP)(_root)
 
 for module in (
     installation,
+    doctor,
     sandboxed,
     incidents,
     respond,
     steering,
+    maintenance,
+    report,
     runbooks,
     tokens,
     audit,

@@ -1,7 +1,8 @@
 """direct, did, approve, deny, settle, hold, resume, note, freeze, thaw: people act."""
 
+import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,13 +64,22 @@ def direct(
     ask(directory, incident_id, "direct", data, as_json=as_json)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str) -> tuple[str, Any]:
     from holdfast.kernel.errors import BadInputError
 
     key, found, value = text.partition("=")
     if not found or not key:
         raise BadInputError(f"-p {text!r} has no `=`; write -p key=value", field="param")
-    return key, value
+    return key, _value(value)
+
+
+def _value(text: str) -> Any:  # noqa: ANN401 - whatever a parameter may be
+    """Read `3` and `true` as what they are; everything else is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int) else text
 
 
 def did(

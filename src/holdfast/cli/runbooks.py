@@ -1,4 +1,4 @@
-"""runbook list|show|lint."""
+"""runbook list|show|lint|test."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     add(runbook, list_runbooks, "list")
     add(runbook, show, "show")
     add(runbook, lint, "lint")
+    add(runbook, rehearse, "test")
     app.add_typer(runbook, name="runbook")
 
 
@@ -81,28 +82,43 @@ def show(
         output.line(found[name].text)
 
 
-def lint(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False) -> None:
+def lint(
+    *,
+    directory: Dir = HERE,
+    folder: Folder = None,
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option("--rules", metavar="FILE", help="A rule file of Prometheus; may be repeated."),
+    ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the web too whether links lead anywhere.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for a warning too.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check every runbook for what would fail at night.
 
-    Unknown actions, criteria that can't be judged, steps without undo, dead links.
+    Unknown actions, targets that can't be reached, parameters that are refused, criteria that can't
+    be judged, steps without undo, dead links, a match that no incident or that two runbooks meet,
+    incidents and alerts without a runbook.
 
     Exit 1 when there is an error; warnings alone exit 0.
 
     For example:
       holdfast runbook lint
+      holdfast runbook lint --strict --rules rules.yaml
     """
-    from holdfast.app.config import load_catalogue, load_config
-    from holdfast.app.linting import lint_folder
+    from holdfast.app.linting import lint_folder, lint_installation
 
+    given = tuple(rules or ())
     if folder is None:
-        config = load_config(directory)
-        catalogue = load_catalogue(directory / config.catalogue)
-        found = lint_folder(directory / config.runbooks, catalogue)
+        found = lint_installation(directory, rules=given, online=online)
     else:
-        found = lint_folder(folder)
+        found = lint_folder(folder, rules=given, online=online)
     errors = sum(finding["severity"] == "error" for finding in found)
     if as_json:
-        output.document({"findings": found, "errors": errors})
+        warnings = len(found) - errors
+        output.document({"findings": found, "errors": errors, "warnings": warnings})
     else:
         for finding in found:
             output.line(
@@ -110,5 +126,59 @@ def lint(*, directory: Dir = HERE, folder: Folder = None, as_json: Json = False)
             )
         good = "no finding: every runbook can be performed and judged"
         output.line(f"{len(found)} findings, {errors} of them errors" if found else good)
-    if errors:
+    if errors or (strict and found):
+        raise typer.Exit(1)
+
+
+def rehearse(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")
+    ],
+    *,
+    incident: Annotated[
+        str | None,
+        typer.Option(metavar="INCIDENT", help="Rehearse on what was recorded of this incident."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Rehearse on a state file, or on an exported incident."),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The service that a state file is about.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The region that a state file is about.")
+    ] = None,
+    directory: Dir = HERE,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Rehearse a runbook: what would be matched, refused, performed and proven.
+
+    Performs nothing and asks no target. Without --incident and --state: on the file NAME.state.yaml
+    beside the runbook.
+
+    Exit 1 when it would not be chosen, or its recovery would not be proven.
+
+    For example:
+      holdfast runbook test restart-a-down-service --service my-api
+      holdfast runbook test restart-a-down-service --incident INC-1
+    """
+    from holdfast.app.rehearsing import rehearsed
+    from holdfast.cli.rehearsing import rehearsal_text
+
+    found = rehearsed(
+        directory,
+        name,
+        incident=incident,
+        state=state,
+        service=service,
+        region=region,
+        folder=folder,
+    )
+    if as_json:
+        output.document(found.data)
+    else:
+        output.lines(rehearsal_text(found.data))
+    if not found.passed:
         raise typer.Exit(1)

@@ -44,6 +44,11 @@ def _standing(view: View) -> Iterator[str]:
     kind = view["incident_type"] or "not classified yet"
     yield f"  began      {_when(view['started_at'])}, in {where}; mode {view['mode']}"
     yield f"  what       {kind}; cause: {view['root_entity'] or 'not known'}"
+    if view["reopened"]:
+        yield f"  reopened   {view['reopened']} times: the trouble came back after it was resolved"
+    if view["follows"]:
+        earlier = view["follows"]
+        yield f"  follows    {earlier['incident_id']}, {earlier['phase']} at {earlier['ended_at']}"
     if view["held"] and view["phase"] not in _OVER:
         yield f"  HELD       since {view['held']['since'][11:19]}: {view['held']['why']}"
     for freeze in view["frozen"] if view["phase"] not in _OVER else ():
@@ -52,6 +57,11 @@ def _standing(view: View) -> Iterator[str]:
     for each in view["modes_set"] if view["phase"] not in _OVER else ():
         who = f"{each['scope']} by {each['by']} since {_when(each['since'])}"
         yield f"  AT MOST    {each['mode']}, set for {who}: {each['why']}"
+    for each in view["maintenance"] if view["phase"] not in _OVER else ():
+        what = (
+            f"{each['window_id']} on {each['scope']} by {each['by']} until {_when(each['until'])}"
+        )
+        yield f"  AT WORK    {what}: {each['why']}"
     yield f"  who        {_who(view)}"
     if view["waiting_for"]:
         yield f"  waits for  {', '.join(view['waiting_for'])}"
@@ -65,8 +75,10 @@ def _who(view: View) -> str:
         parts.append(f"acknowledged by {view['acknowledged']['by']}")
     if view["escalated"]:
         parts.append(f"escalated to level {view['escalated']['level']}")
-    paged = ", ".join(dict.fromkeys(str(page["to"]["name"]) for page in view["paged"]))
-    if paged:
+    paged = ", ".join(dict.fromkeys(str(p["to"]["name"]) for p in view["paged"] if p["to"]))
+    if view["paged"] and not paged:
+        parts.append("nobody could be paged: no contact is known")
+    elif paged:
         reached = "" if view["pages"] else " (no page was delivered)"
         parts.append(f"paged {paged}{reached}")
     return "; ".join(parts)

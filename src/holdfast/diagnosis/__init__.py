@@ -6,7 +6,7 @@ nobody could read is named as missing context.
 """
 
 from holdfast.diagnosis.classify import TYPE_TABLE, Classification, classify
-from holdfast.diagnosis.evidence import Evidence, EvidenceClass, gather, unhealthy
+from holdfast.diagnosis.evidence import TOLD, Evidence, EvidenceClass, gather, unhealthy
 from holdfast.diagnosis.hypotheses import Diagnosis, Hypothesis, rank
 from holdfast.diagnosis.symptom import (
     Symptom,
@@ -17,6 +17,7 @@ from holdfast.diagnosis.symptom import (
 )
 
 __all__ = [
+    "TOLD",
     "TYPE_TABLE",
     "Classification",
     "Diagnosis",

@@ -1,7 +1,8 @@
 """Names the type of an incident by a table over its signals.
 
 The first row that fits names the type, the hard facts first: a process that is
-down explains its errors, not the other way round.
+down explains its errors, not the other way round. Jobs that fail pile up, so errors
+come before a backlog. An alert names its type only where no measured signal does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +18,10 @@ UNKNOWN = "unknown"
 TYPE_TABLE: tuple[tuple[str, str], ...] = (
     (UP, "service_down"),
     ("disk", "disk_full"),
-    ("queue_age", "queue_backlog"),
+    ("connections", "connection_leak"),
     ("memory", "memory_growth"),
     ("errors", "high_error_rate"),
+    ("queue_age", "queue_backlog"),
     ("latency", "high_latency"),
     ("traffic", "traffic_drop"),
     ("saturation", "saturation"),
@@ -50,8 +52,23 @@ def classify(
         text = f"{', '.join(stopped)} is not running, so the type is service_down"
         reason = Reason(rule="classify", ok=True, text=text, source="check service_status")
         return Classification(incident_type="service_down", reasons=(reason,))
+    named = [signal for signal in bad if signal.get("incident_type")]
+    if named:
+        return Classification(
+            incident_type=str(named[0]["incident_type"]), reasons=(_named_by_alert(named[0]),)
+        )
     nothing = Reason(rule="classify", ok=False, text="no row of the type table fits the signals")
     return Classification(incident_type=UNKNOWN, reasons=(nothing,))
+
+
+def _named_by_alert(signal: Mapping[str, Any]) -> Reason:
+    return Reason(
+        rule="classify",
+        ok=True,
+        text=f"{signal['series']} names the type; no measured signal does",
+        source="alert",
+        at=signal.get("at"),
+    )
 
 
 def _figure(value: object) -> str:

@@ -9,11 +9,20 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from holdfast.kernel.catalogue import UP, split_instance
+from holdfast.kernel.catalogue import ALERT, UP, split_instance
 
 _HEALTHY = "healthy"
 # These checks name a suspect or a way back; what they find is no trouble by itself.
-_NOT_ABOUT_HEALTH = frozenset({"recent_deployments", "rollback_ready"})
+_NOT_ABOUT_HEALTH = frozenset({"recent_changes", "recent_deployments", "rollback_ready"})
+# Something that runs out. A limit passed here says what is wrong, where a slow answer only says
+# that something is.
+RESOURCES = frozenset({"connections", "disk", "memory"})
+# A check of how much waits: work piles up because of something else.
+_SYMPTOM_CHECKS = frozenset({"queue_health"})
+
+
+# The source of a change that somebody told, and that no check of ours has seen.
+TOLD = "told"
 
 
 class EvidenceClass(StrEnum):
@@ -58,7 +67,7 @@ def gather(
 
     `check_entities` says which service a check of a store looks at
     (`{"database_connections": "my-database"}`). `changes` are those that were known when the
-    incident opened; they count where the check of deployments gave no reading.
+    incident opened; they count where the check that looks for them gave no reading.
     """
     pieces = [_from_signal(signal) for signal in signals if signal.get("state") == "bad"]
     for name, result in checks.items():
@@ -68,8 +77,9 @@ def gather(
             {**piece, "source": f"check {name}", "at": result.get("at")}
             for piece in read(name, result, entity)
         ]
-    if _no_reading(checks.get("recent_deployments")):
-        pieces += [_known_change(change) for change in changes]
+    pieces += [
+        _known_change(change) for change in changes if _no_reading(checks.get(_check_of(change)))
+    ]
     return tuple(Evidence(id=f"E{n}", **piece) for n, piece in enumerate(pieces, start=1))
 
 
@@ -77,18 +87,32 @@ def _no_reading(result: Mapping[str, Any] | None) -> bool:
     return result is None or result["status"] == "unknown" or bool(result.get("error"))
 
 
+def _check_of(change: Mapping[str, Any]) -> str:
+    return "recent_deployments" if change["kind"] == "deploy" else "recent_changes"
+
+
 def _known_change(change: Mapping[str, Any]) -> dict[str, Any]:
-    text = (
-        f"{change['service']} {change['version']} was deployed at {change['at']} by "
-        f"{change['author'] or 'nobody named'}, in place of {change['previous'] or 'nothing'}; "
-        "this was known before, now deployments can't be read"
+    told = change.get("source") == TOLD
+    since = "as was told" if told else "this was known before, now deployments can't be read"
+    by = f"by {change['author'] or 'nobody named'}"
+    what = f"{change['service']}: {change['summary']} ({change['kind']}) at {change['at']} {by}"
+    if change["kind"] == "deploy" and change.get("version"):
+        what = (
+            f"{change['service']} {change['version']} was deployed at {change['at']} {by}, in "
+            f"place of {change.get('previous') or 'nothing'}"
+        )
+    piece = _piece(
+        change["kind"],
+        change["service"],
+        change.get("region"),
+        EvidenceClass.CHANGE,
+        f"{what}; {since}",
     )
-    piece = _piece("deploy", change["service"], None, EvidenceClass.CHANGE, text)
     return {
         **piece,
-        "value": change["version"],
+        "value": change.get("version") or change["summary"],
         "change_id": change["id"],
-        "source": "deployments",
+        "source": "change intake" if told else "deployments",
         "at": change["at"],
     }
 
@@ -104,18 +128,26 @@ def unhealthy(checks: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _from_signal(signal: Mapping[str, Any]) -> dict[str, Any]:
-    down = signal["signal"] == UP
+    name = signal["signal"]
+    local = name == UP or name in RESOURCES
     return {
-        "kind": "target_down" if down else "signal",
+        "kind": _SIGNAL_KINDS.get(name, name if local else "signal"),
         "entity": signal["service"],
         "region": signal["region"],
-        "cls": EvidenceClass.LOCAL_CAUSE if down else EvidenceClass.SYMPTOM,
+        "cls": EvidenceClass.LOCAL_CAUSE if local else EvidenceClass.SYMPTOM,
         "text": signal["reason"],
-        "source": "detection",
+        "source": "alert" if name == ALERT else "detection",
         "at": signal.get("at"),
         "value": signal.get("value"),
         "baseline": signal.get("expected"),
     }
+
+
+_SIGNAL_KINDS: Mapping[str, str] = {
+    UP: "target_down",
+    "queue_age": "queue_age",
+    ALERT: "alert",
+}
 
 
 def _plain(name: str, result: Mapping[str, Any], entity: str) -> Iterator[dict[str, Any]]:
@@ -123,8 +155,25 @@ def _plain(name: str, result: Mapping[str, Any], entity: str) -> Iterator[dict[s
     status = result["status"]
     if status == "unknown" or result.get("error"):
         return
-    cls = EvidenceClass.ABSENCE if status == _HEALTHY else EvidenceClass.LOCAL_CAUSE
+    trouble = EvidenceClass.SYMPTOM if name in _SYMPTOM_CHECKS else EvidenceClass.LOCAL_CAUSE
+    cls = EvidenceClass.ABSENCE if status == _HEALTHY else trouble
     yield _piece(name, entity, None, cls, result["summary"], value=status)
+
+
+def _changes(_name: str, result: Mapping[str, Any], _entity: str) -> Iterator[dict[str, Any]]:
+    """A change of a flag, the configuration, the schema or the machines."""
+    suspect = result.get("suspect")
+    if not suspect:
+        return
+    by = f" by {suspect['author']}" if suspect.get("author") else ""
+    text = (
+        f"{suspect['summary']} ({suspect['kind']} of {suspect['service']}, changed "
+        f"{_ago(suspect.get('age_s'))} before the check{by})"
+    )
+    piece = _piece(
+        str(suspect["kind"]), suspect["service"], suspect.get("region"), EvidenceClass.CHANGE, text
+    )
+    yield {**piece, "value": suspect["summary"], "change_id": str(suspect["id"])}
 
 
 def _deployments(_name: str, result: Mapping[str, Any], _entity: str) -> Iterator[dict[str, Any]]:
@@ -157,6 +206,8 @@ def _instances(name: str, result: Mapping[str, Any], _entity: str) -> Iterator[d
 
 
 def _instance_trouble(name: str, facts: Mapping[str, Any]) -> str | None:
+    if name == "process_resources":
+        return "; ".join(facts.get("problems") or ()) or None
     if name == "service_status":
         state = facts.get("state")
         if state == "RUNNING":
@@ -195,5 +246,7 @@ _READERS: Mapping[str, Callable[[str, Mapping[str, Any], str], Iterator[dict[str
     "recent_deployments": _deployments,
     "service_status": _instances,
     "http_health": _instances,
+    "recent_changes": _changes,
     "rollback_ready": _nothing,
+    "process_resources": _instances,
 }

@@ -6,7 +6,7 @@ not a probability: confidence says `likely` only where the first is well ahead.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.diagnosis.evidence import Evidence, EvidenceClass
@@ -30,7 +30,17 @@ _MECHANISMS: Mapping[str, tuple[str, str]] = {
     ),
     "redis_health": ("cache_pressure", "memory by key prefix, eviction policy"),
     "disk_usage": ("disk_full", "the largest directories"),
+    "disk": ("disk_full", "the largest directories"),
+    "connections": ("connection_leak", "who holds connections open, and since when"),
+    "memory": ("memory_growth", "process_resources, and what it was asked for since the start"),
+    "process_resources": ("process_in_trouble", "the process by hand: state, memory, open files"),
+    "replication_status": ("database_down", "which server takes writes, and how far behind"),
+    "flag": ("flag_change", "compare the symptom's start with the change; the flag's rule"),
+    "config": ("config_change", "compare the symptom's start with the change"),
+    "schema": ("schema_change", "compare the symptom's start with the change"),
+    "infra": ("infra_change", "compare the symptom's start with the change"),
 }
+_CHANGES = frozenset({"release", "flag_change", "config_change", "schema_change", "infra_change"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +108,7 @@ def rank(
     checks: Mapping[str, Mapping[str, Any]],
 ) -> Diagnosis:
     """Rank the hypotheses that the evidence offers, best first."""
+    evidence = _seen_through(evidence, catalogue)
     causes = [e for e in evidence if e.cls in {EvidenceClass.LOCAL_CAUSE, EvidenceClass.CHANGE}]
     grouped: dict[tuple[str, str], list[Evidence]] = {}
     for piece in causes:
@@ -112,6 +123,27 @@ def rank(
     return Diagnosis(hypotheses=_ranked(ordered), missing_context=_missing(checks))
 
 
+def _seen_through(evidence: Sequence[Evidence], catalogue: Catalogue) -> tuple[Evidence, ...]:
+    """Whoever holds connections open makes what they lead to look jammed: that is a symptom then.
+
+    A pool and its database are the usual pair. The blame stays with the one that holds.
+    """
+    jammed = {
+        name
+        for piece in evidence
+        if piece.kind == "connections" and piece.cls is EvidenceClass.LOCAL_CAUSE
+        for name in catalogue.dependencies(piece.entity)
+    }
+    return tuple(
+        replace(piece, cls=EvidenceClass.SYMPTOM)
+        if piece.kind == "database_connections"
+        and piece.cls is EvidenceClass.LOCAL_CAUSE
+        and piece.entity in jammed
+        else piece
+        for piece in evidence
+    )
+
+
 def _candidate(
     entity: str,
     mechanism: str,
@@ -124,12 +156,11 @@ def _candidate(
         e for e in evidence if _speaks_against(e, mechanism, entity, {c.region for c in causes})
     ]
     support = min(_SYMPTOMS_MOST, _SYMPTOM_HERE * len(here) + _SYMPTOM_DOWNSTREAM * len(below))
-    # A release that shows no symptom, neither here nor downstream, explains nothing.
-    weight = _CAUSE if support or mechanism != "release" else 1.0
-    regions = {c.region for c in causes if c.region}
+    # A change that shows no symptom, neither here nor downstream, explains nothing.
+    weight = _CAUSE if support or mechanism not in _CHANGES else 1.0
     return _Candidate(
         entity=entity,
-        region=regions.pop() if len(regions) == 1 else None,
+        region=_only_region(causes),
         mechanism=mechanism,
         text="; ".join(dict.fromkeys(c.text for c in causes)),
         score=weight + support - _CONTRADICTION * len(against),
@@ -171,9 +202,9 @@ def _unexplained(
     return [
         _Candidate(
             entity=entity,
-            region=None,
-            mechanism="unknown",
-            text=f"something in {entity} that no check has seen",
+            region=_only_region(here),
+            mechanism=_unseen(here)[0],
+            text=_unseen(here)[1].format(entity=entity),
             score=min(_SYMPTOMS_MOST, _SYMPTOM_HERE * len(here)) * 0.75,
             change_id=None,
             supports=tuple(e.id for e in here),
@@ -184,6 +215,18 @@ def _unexplained(
         for entity in dict.fromkeys(e.entity for e in symptoms)
         if entity not in explained and (here := _symptoms(entity, evidence, catalogue)[0])
     ]
+
+
+def _unseen(here: Sequence[Evidence]) -> tuple[str, str]:
+    """A queue that grows while nothing fails is more work than there are hands."""
+    if all(e.kind in {"queue_age", "queue_health"} for e in here):
+        return "overload", "more work comes to {entity} than it gets done"
+    return "unknown", "something in {entity} that no check has seen"
+
+
+def _only_region(pieces: Iterable[Evidence]) -> str | None:
+    regions = {e.region for e in pieces if e.region}
+    return regions.pop() if len(regions) == 1 else None
 
 
 def _depth(entity: str, catalogue: Catalogue) -> int:

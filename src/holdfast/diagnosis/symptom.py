@@ -3,7 +3,8 @@
 A detector fires once and goes quiet while the service stays broken, so its
 silence says nothing. Here each series that opened the incident is held against
 the range that was normal before it began. A missing reading is neither present
-nor absent.
+nor absent. Nor is an alert that calls itself resolved, or one that nobody has
+spoken of for long: only a fresh word that it is firing counts.
 """
 
 import math
@@ -13,7 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from holdfast.kernel.catalogue import UP
+from holdfast.kernel.catalogue import ALERT, UP
+from holdfast.kernel.clock import parse_at
 
 _DOWN_IS_BAD = frozenset({"traffic"})
 _PRESENT_OF_LAST = (2, 3)
@@ -21,6 +23,8 @@ _SAMPLES_LEAST = 3
 _NORMAL_TOLD = 3
 # A range of three sigmas is left by chance now and then; over a dozen series one of them often.
 _SAMPLES_PER_EXCURSION = 6
+# Alertmanager repeats itself every 4 hours unless it is told otherwise; and 5 minutes.
+_STALE_AFTER_S = 14_700.0
 
 
 class SymptomStatus(StrEnum):
@@ -82,17 +86,45 @@ def read_symptom(
     """Judge every series on the samples of the last `window_s` seconds, older ones say nothing.
 
     Present if two of the last three are out of range, absent if all (three at least, no gap) are
-    within it but for noise.
+    within it but for noise. An alert among `signals` has no samples: present while it was said to
+    be firing lately, and never absent. Where it has been resolved for `window_s`, as was said, the
+    series decide.
     """
     facts = {r.series: _judge(r, signals[r.series], now, window_s) for r in readings}
-    statuses = {fact["status"] for fact in facts.values()}
-    if SymptomStatus.PRESENT.value in statuses:
+    measured = {fact["status"] for fact in facts.values()}
+    alerts = {
+        name: _judge_alert(signal, now)
+        for name, signal in signals.items()
+        if signal["signal"] == ALERT
+    }
+    if SymptomStatus.PRESENT.value in measured | {fact["status"] for fact in alerts.values()}:
         status = SymptomStatus.PRESENT
-    elif statuses == {SymptomStatus.ABSENT.value}:
+    elif measured == {SymptomStatus.ABSENT.value} and all(
+        _leaves_it_to_others(signals[name], now, window_s) for name in alerts
+    ):
         status = SymptomStatus.ABSENT
     else:
         status = SymptomStatus.UNCLEAR
-    return Symptom(status=status, series=facts, at=now)
+    return Symptom(status=status, series={**facts, **alerts}, at=now)
+
+
+def _leaves_it_to_others(signal: Mapping[str, Any], now: datetime, window_s: float) -> bool:
+    """Not while it was firing when it was last heard of, however long ago, nor right after that."""
+    return signal["state"] != "bad" and now - parse_at(signal["at"]) >= timedelta(seconds=window_s)
+
+
+def _judge_alert(signal: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    age_s = max(0.0, (now - parse_at(signal["at"])).total_seconds())
+    firing = signal["state"] == "bad"
+    fresh = age_s <= signal.get("stale_after_s", _STALE_AFTER_S)
+    status = SymptomStatus.PRESENT if firing and fresh else SymptomStatus.UNCLEAR
+    if not firing:
+        text = "is said to be resolved: evidence, not recovery"
+    elif fresh:
+        text = f"is firing, as was said {age_s:.0f} s ago"
+    else:
+        text = f"was firing {age_s:.0f} s ago and nobody has spoken of it since: can't be told"
+    return {"status": status.value, "value": None, "text": f"{signal['series']} {text}"}
 
 
 def _judge(

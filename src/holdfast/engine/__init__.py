@@ -12,5 +12,17 @@ from holdfast.engine.monitor import Monitor, Tick
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.runner import Engine
 from holdfast.engine.sampler import Sampler
+from holdfast.engine.told import Became, Told
 
-__all__ = ["Carrier", "Engine", "Hands", "Journal", "Monitor", "OpeningFacts", "Sampler", "Tick"]
+__all__ = [
+    "Became",
+    "Carrier",
+    "Engine",
+    "Hands",
+    "Journal",
+    "Monitor",
+    "OpeningFacts",
+    "Sampler",
+    "Tick",
+    "Told",
+]

@@ -13,13 +13,14 @@ from holdfast.engine.hands import Hands, request_of
 from holdfast.engine.journal import Journal
 from holdfast.engine.late import LateReports
 from holdfast.engine.ports import Checks, Pager, Readings, System
-from holdfast.engine.standing import overrides_for, set_modes
+from holdfast.engine.standing import open_windows, overrides_for, set_modes
 from holdfast.escalation import packet, packet_markdown
 from holdfast.incident import State, Step, StepStatus, full
+from holdfast.incident.system import SystemState
 from holdfast.kernel.catalogue import SignalKey, split_instance
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import StaleFenceError
-from holdfast.policy import Freeze, freeze_applies
+from holdfast.policy import Freeze, Window, covering, freeze_applies
 from holdfast.response import World
 from holdfast.response.act import at_this_target
 from holdfast.response.commands import (
@@ -86,8 +87,7 @@ class Carrier:
             case RunChecks():
                 return self._run_checks(case, command)
             case ReadSymptom():
-                modes = set_modes(self.system.state())
-                return SymptomRead(symptom=self._symptom(command.series), modes=modes)
+                return self._read_symptom(command)
             case Prepare():
                 return self._prepare(case, command)
             case Observe():
@@ -120,6 +120,14 @@ class Carrier:
         )
         results = self.checks.run(context)
         return ChecksDone(results=results, symptom=self._symptom(command.series))
+
+    def _read_symptom(self, command: ReadSymptom) -> SymptomRead:
+        system = self.system.state()
+        return SymptomRead(
+            symptom=self._symptom(command.series),
+            modes=set_modes(system),
+            windows=open_windows(system, self.world.maintenance, self.clock.now()),
+        )
 
     def _symptom(self, series: tuple[SignalKey, ...]) -> list[SymptomReading]:
         timing = self.world.timing
@@ -165,6 +173,7 @@ class Carrier:
             siblings_acting=[entry for entry in siblings if not entry.settled],
             modes=set_modes(system),
             overrides=overrides_for(system, case.incident_id),
+            maintenance=self._maintenance(system, command.target),
         )
 
     def _log_window(self) -> timedelta:
@@ -179,6 +188,11 @@ class Carrier:
             if freeze_applies(fact.scope, service=service, region=region):
                 return Freeze(scope=fact.scope, by=fact.by, why=fact.why, since=fact.since)
         return None
+
+    def _maintenance(self, system: SystemState, target: str) -> Window | None:
+        service, region = split_instance(target)
+        windows = open_windows(system, self.world.maintenance, self.clock.now())
+        return covering(windows, service=service, region=region)
 
     # --- acting -----------------------------------------------------------
 
@@ -253,6 +267,7 @@ class Carrier:
             step_id=command.step_id,
             result=result,
             freeze=freeze,
+            maintenance=self._maintenance(system, step.target),
             system_seq=system.seq,
             modes=set_modes(system),
             newer_token=case.claim.fence > (step.fence or 0),

@@ -15,6 +15,7 @@ from holdfast.engine.ports import Watcher
 from holdfast.incident import State, evolve, fold
 from holdfast.kernel.actor import SYSTEM
 from holdfast.kernel.canonical import canonical_json
+from holdfast.kernel.catalogue import ALERT
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import LedgerUnavailableError
 from holdfast.response.store import Ledger, Request
@@ -63,16 +64,19 @@ class Elsewhere:
         incident_id: str,
         signals: Sequence[Mapping[str, Any]],
         baselines: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        """Put what detection sees on this incident into its inbox.
+    ) -> str:
+        """Put what is seen of this incident into its inbox, and return the request's id.
 
         The name says what was seen and after which record, so that a flood of the same sight is
-        one request. Raises LedgerUnavailableError.
+        one request; of an alert also when it was told. Raises LedgerUnavailableError.
         """
         with self._lock:
             state = self._states.get(incident_id)
         seq = state.seq if state else 0
-        sight = [[s["series"], s["state"], s["severity"]] for s in signals]
+        sight = [
+            [s["series"], s["state"], s["severity"], *([s["at"]] if s["signal"] == ALERT else [])]
+            for s in signals
+        ]
         digest = hashlib.sha256(canonical_json({"sight": sight})).hexdigest()[:16]
         data = {
             "signals": [dict(signal) for signal in signals],
@@ -88,6 +92,7 @@ class Elsewhere:
             at=self.clock.now(),
         )
         self.ledger.submit(request)
+        return request.id
 
     # --- reading ----------------------------------------------------------
 

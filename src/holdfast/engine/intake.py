@@ -16,7 +16,7 @@ from holdfast.diagnosis import is_out
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.ports import Readings
 from holdfast.incident import State
-from holdfast.kernel.catalogue import UP, Catalogue, SignalKey
+from holdfast.kernel.catalogue import ALERT, UP, Catalogue, SignalKey
 from holdfast.kernel.clock import format_at
 
 _OUT_OF, _LAST = 2, 3
@@ -165,6 +165,8 @@ def returns(state: State, readings: Readings, at: datetime) -> tuple[dict[str, A
     """See which bad series of an incident are back in their old range, and which left it again."""
     changed = []
     for known in state.signals.values():
+        if known["signal"] == ALERT:
+            continue  # only whoever raised it speaks of it again
         key = SignalKey(known["service"], known["region"], known["signal"])
         values = [value for _, value in readings.recent(key, _LAST)]
         out = [is_out(known["signal"], value, known) for value in values]

@@ -8,6 +8,7 @@ before the store was asked.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from holdfast.engine.case import Case
@@ -36,6 +37,7 @@ class Journal:
     clock: Clock
     watcher: Watcher
     lease_s: float
+    reopen_window_s: float = 600.0
 
     def write(
         self,
@@ -106,7 +108,7 @@ class Journal:
             at=now,
             lease_s=lease_s,
             ended=state.ended,
-            due_at=case.wake_at,
+            due_at=self._may_be_reopened_until(state) if state.ended else case.wake_at,
             reserve=reserve,
             seen=seen,
             settles=settles,
@@ -114,6 +116,11 @@ class Journal:
         )
         kinds = frozenset([record.kind for record in records])
         return _Entry(case=case, batch=batch, state=state, kinds=kinds)
+
+    def _may_be_reopened_until(self, state: State) -> datetime | None:
+        if state.ended_at is None or state.merged_into is not None:
+            return None
+        return state.ended_at + timedelta(seconds=self.reopen_window_s)
 
     def _moved(self, entry: _Entry, claim: Claim, before: float) -> None:
         case = entry.case

@@ -22,6 +22,7 @@ from holdfast.detection import (
     list_anomalies,
 )
 from holdfast.engine.intake import is_known, merged_by_group, opening_facts, returns
+from holdfast.engine.maintenance import apart
 from holdfast.engine.ports import Floats, Readings, Watcher
 from holdfast.engine.runner import Engine
 from holdfast.kernel.catalogue import Catalogue, SignalKey
@@ -89,6 +90,8 @@ class Monitor:
     may_open: Callable[[], bool] = lambda: True
     stopping: threading.Event = field(default_factory=threading.Event)
     ticks: int = 0
+    # When the last whole tick ended, by the monotonic clock: one that hangs shows as an old one.
+    ticked_at: float | None = None
 
     def run(self) -> None:
         """Tick at every interval until stopped."""
@@ -127,15 +130,19 @@ class Monitor:
         )
         self.on_tick(seen)
         self._tell(openings, row.at)
+        self.ticked_at = self.clock.monotonic()
         return seen
 
     def _tell(self, openings: tuple[Opening, ...], at: datetime) -> None:
-        live = self.engine.live()
-        for opening in merged_by_group(openings):
-            if is_known(opening, live) or not self._may_open():
+        live, gate = self.engine.live(), self.engine.gate
+        windows = gate.windows() if openings else ()
+        outside, inside = apart(openings, windows, self.settings)
+        for opening in (*merged_by_group(outside), *merged_by_group(inside)):
+            if is_known(opening, live) or gate.knows(opening.keys, windows):
                 continue
-            facts = opening_facts(opening, self.catalogue, self.history, self.changes())
-            self.engine.opening(facts)
+            if self._may_open():
+                facts = opening_facts(opening, self.catalogue, self.history, self.changes())
+                self.engine.opening(facts)
         for state in live:
             self.engine.seen(state.incident_id, returns(state, self.history, at), {})
 

@@ -23,8 +23,11 @@ class OpeningFacts:
     changes: tuple[Mapping[str, Any], ...] = ()
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def as_data(self, *, mode: str) -> dict[str, Any]:
-        """Give the data of the `incident_opened` record."""
+    def as_data(self, *, mode: str, follows: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Give the data of the `incident_opened` record.
+
+        `follows` names an incident on the same services that ended a short while ago.
+        """
         return {
             "title": self.title,
             "severity": self.severity,
@@ -40,4 +43,5 @@ class OpeningFacts:
             "reasons": [dict(reason) for reason in self.reasons],
             "changes": [dict(change) for change in self.changes],
             "owners": {name: list(owners) for name, owners in self.owners.items()},
+            **({"follows": dict(follows)} if follows else {}),
         }

@@ -18,12 +18,15 @@ from holdfast.engine.carry import Carrier
 from holdfast.engine.case import Case
 from holdfast.engine.crash_points import CrashPoint, reach
 from holdfast.engine.drive import Driver
+from holdfast.engine.earlier import Earlier, follows
 from holdfast.engine.elsewhere import Elsewhere
 from holdfast.engine.late import LateReports
 from holdfast.engine.leases import Leases
+from holdfast.engine.maintenance import Gate, Suppressed
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.ports import Watcher
 from holdfast.engine.takeover import Takeover, uncollected
+from holdfast.engine.told import Became, Told, take_in
 from holdfast.engine.troubles import Troubles
 from holdfast.incident import Draft, Kind, State
 from holdfast.incident.grouping import place
@@ -50,6 +53,10 @@ class Engine:
     failed: str | None = None
     # Why the store can't be used just now; None while it can.
     away: str | None = None
+    # By the monotonic clock: the last whole round, and the last time that the store was of no use.
+    rounded_at: float | None = None
+    unavailable_at: float | None = None
+    gate: Gate = field(init=False)
     _agenda: Agenda = field(default_factory=Agenda)
     _leaving: set[str] = field(default_factory=set)
     _next_park: float = 0.0
@@ -61,6 +68,7 @@ class Engine:
     _takeover: Takeover = field(init=False)
     _driver: Driver = field(init=False)
     _elsewhere: Elsewhere = field(init=False)
+    _earlier: Earlier = field(init=False)
 
     def __post_init__(self) -> None:
         self._troubles = Troubles(watcher=self.watcher, clock=self.carrier.clock)
@@ -68,14 +76,21 @@ class Engine:
 
     def use(self, carrier: Carrier) -> None:
         """Work with these means from now on. Before `run`."""
-        ledger, clock, lease_s = carrier.ledger, carrier.clock, carrier.world.timing.lease_s
+        ledger, clock, timing = carrier.ledger, carrier.clock, carrier.world.timing
+        lease_s, window_s = timing.lease_s, timing.reopen_window_s
         self._late = LateReports(ledger=ledger, clock=clock)
         self.carrier = replace(carrier, late=self._late)
+        self.gate = Gate(
+            ledger=ledger, system=carrier.system, clock=clock, weekly=carrier.world.maintenance
+        )
         self._leases = Leases(ledger=ledger, clock=clock, lease_s=lease_s)
         self._takeover = Takeover(
             ledger=ledger, journal=carrier.journal, clock=clock, worker=self.worker, lease_s=lease_s
         )
         self._elsewhere = Elsewhere(ledger=ledger, watcher=self._troubles, clock=clock)
+        self._earlier = Earlier(
+            ledger=ledger, watcher=self._troubles, clock=clock, window_s=window_s
+        )
         self._driver = Driver(
             carrier=self.carrier,
             watcher=self._troubles,
@@ -123,19 +138,33 @@ class Engine:
             self._troubles.on_trouble(error.message)
         return self.known()
 
-    def opening(self, facts: OpeningFacts) -> None:
+    def opening(self, facts: OpeningFacts) -> Suppressed | None:
         """Open an incident, or attach to the one that is open on these services, whoever has it.
 
-        One at a time: two at once could open two.
+        What is back right after it was resolved reopens its incident. One at a time: two at once
+        could open two. What lies in a maintenance window is kept quiet, and returned.
         """
+        admitted, kept = self.gate.admit(facts)
+        if admitted is not None:
+            self._admit(admitted)
+            self.gate.forget(*(signal["series"] for signal in admitted.signals))
+        return kept
+
+    def _admit(self, facts: OpeningFacts) -> None:
         with self._opening:
-            others = self._elsewhere.look(self._names(), facts.group)
-            in_hand = self._states()
-            found = place(facts.group, in_hand) or place(facts.group, others)
-            if found is None:
-                self._take(self._open(facts))
+            live = (*self._states(), *self._elsewhere.look(self._names(), facts.group))
+            if (found := place(facts.group, live)) is None:
+                self._open_or_reopen(facts)
                 return
         self.seen(found, facts.signals, facts.baselines)
+
+    def told(self, facts: OpeningFacts) -> Told:
+        """The same for what somebody outside tells: it is durable when this returns."""
+        with self._opening:
+            live = (*self._states(), *self._elsewhere.look(self._names(), facts.group))
+            told = take_in(facts, live, self._open_or_reopen, self._elsewhere.tell)
+        self.wake.set()
+        return told
 
     def seen(
         self,
@@ -155,14 +184,22 @@ class Engine:
             self._elsewhere.tell(incident_id, signals, baselines)
         self.wake.set()
 
-    def _open(self, facts: OpeningFacts) -> Case:
+    def _open_or_reopen(self, facts: OpeningFacts) -> tuple[Became, str]:
+        earlier = self._earlier.on(facts.services)
+        if earlier is not None and self._earlier.bring_back(earlier, facts):
+            self.wake.set()
+            return Became.REOPENED, earlier.incident_id
+        self._take(case := self._open(facts, earlier))
+        return Became.OPENED, case.incident_id
+
+    def _open(self, facts: OpeningFacts, earlier: State | None) -> Case:
         ledger, clock = self.carrier.ledger, self.carrier.clock
         lease_s = self.carrier.world.timing.lease_s
         before = clock.monotonic()
         claim = ledger.open_incident(self.worker, lease_s)
         state = State(incident_id=claim.incident_id)
         case = Case(claim=claim, state=state, lease_until=before + lease_s, idle_since=before)
-        data = facts.as_data(mode=self.carrier.world.mode)
+        data = facts.as_data(mode=self.carrier.world.mode, follows=follows(earlier))
         self.carrier.journal.write(case, [Draft(kind=Kind.INCIDENT_OPENED, data=data)])
         case.post(Woke())
         return case
@@ -196,7 +233,7 @@ class Engine:
             return
         try:
             self._round(pool)
-            self.away = None
+            self.away, self.rounded_at = None, self.carrier.clock.monotonic()
         except LedgerUnavailableError as error:
             self.away = error.message
             self._unavailable(error)
@@ -214,6 +251,8 @@ class Engine:
         for name in dict.fromkeys((*self._agenda.due(self.carrier.clock.now()), *asked)):
             self._start(pool, name)
         self._park(asked)
+        for facts in self.gate.left_over(self.carrier.readings):
+            self.opening(facts)
 
     def _renew(self) -> None:
         for case in self._leases.renew(self._in_hand()):
@@ -285,6 +324,9 @@ class Engine:
                 case = self.cases.get(name)
                 if case is not None and (case.busy or (case.mail and not case.lost)):
                     continue
+                if case is not None and not case.lost and not case.state.ended:
+                    self._leaving.discard(name)  # it was reopened before it could be given back
+                    continue
                 self.cases.pop(name, None)
                 self._leaving.discard(name)
             if case is not None:
@@ -349,6 +391,7 @@ class Engine:
             self._unavailable(error)
 
     def _unavailable(self, error: LedgerUnavailableError) -> None:
+        self.unavailable_at = self.carrier.clock.monotonic()
         self._troubles.on_trouble(error.message)
         broken = self.carrier.ledger.broken
         if broken:

@@ -95,7 +95,8 @@ def _facts(view: View) -> Iterator[dict[str, Any]]:
     """List what was read: signals first, then every check that is not healthy."""
     for signal in _maps(view, "signal_list"):
         text = _text(signal.get("reason")) or _text(signal.get("series"))
-        yield {"text": text, "source": "detection", "at": signal.get("at")}
+        source = "alert" if signal.get("signal") == "alert" else "detection"
+        yield {"text": text, "source": source, "at": signal.get("at")}
     for name, result in _mapping(view, "checks").items():
         if isinstance(result, Mapping) and str(result.get("status")) not in _NO_FACT:
             text = f"{name} is {result.get('status')}: {_text(result.get('summary'))}"

@@ -7,6 +7,7 @@ nothing but the count of unknown kinds: a newer version wrote it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from holdfast.incident import endings
 from holdfast.incident.lifecycle import (
     Phase,
     StepStatus,
@@ -52,6 +53,7 @@ def _opened(state: State, record: Record) -> State:
         signals={signal["series"]: signal for signal in data["signals"]},
         baselines=data["baselines"],
         changes=tuple(data.get("changes", ())),
+        follows=data.get("follows"),
         owner="holdfast",
     )
 
@@ -297,30 +299,6 @@ def _labelled(state: State, record: Record) -> State:
     return changed(state, label={**record.data, "by": record.actor.id})
 
 
-def _resolved(state: State, record: Record) -> State:
-    phase = next_phase(state.phase, Trigger.RECOVERED)
-    return changed(state, phase=phase, resolved_at=record.at, ending=record.data["why"])
-
-
-def _dismissed(state: State, record: Record) -> State:
-    phase = next_phase(state.phase, Trigger.DISMISS)
-    return changed(state, phase=phase, ending=record.data["why"], held=None)
-
-
-def _merged(state: State, record: Record) -> State:
-    phase = next_phase(state.phase, Trigger.MERGE)
-    into = record.data["into"]
-    return changed(state, phase=phase, merged_into=into, ending=record.data["why"], held=None)
-
-
-def _closed(state: State, record: Record) -> State:
-    return changed(state, phase=next_phase(state.phase, Trigger.CLOSE), ending=record.data["why"])
-
-
-def _reopened(state: State, _record: Record) -> State:
-    return changed(state, phase=next_phase(state.phase, Trigger.REOPEN), resolved_at=None)
-
-
 def _unchanged(state: State, _record: Record) -> State:
     return state
 
@@ -388,9 +366,9 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.ACKNOWLEDGED: _acknowledged,
     Kind.NOTE: _note,
     Kind.LABELLED: _labelled,
-    Kind.MERGED: _merged,
-    Kind.DISMISSED: _dismissed,
-    Kind.RESOLVED: _resolved,
-    Kind.REOPENED: _reopened,
-    Kind.CLOSED: _closed,
+    Kind.MERGED: endings.merged,
+    Kind.DISMISSED: endings.dismissed,
+    Kind.RESOLVED: endings.resolved,
+    Kind.REOPENED: endings.reopened,
+    Kind.CLOSED: endings.closed,
 }

@@ -134,6 +134,11 @@ class State:
     label: Mapping[str, Any] | None = None
     overrides_used: tuple[str, ...] = ()
     ending: str | None = None
+    ended_at: datetime | None = None
+    reopenings: tuple[datetime, ...] = ()
+    reopened_seq: int = 0
+    back_since: datetime | None = None
+    follows: Mapping[str, Any] | None = None
     merged_into: str | None = None
     unknown_kinds: int = 0
 
@@ -145,6 +150,25 @@ class State:
     @property
     def last_step(self) -> Step | None:
         return self.steps[-1] if self.steps else None
+
+    @property
+    def began_at(self) -> datetime | None:
+        """Say when the trouble began that is there now: the last time that it came back."""
+        return self.back_since or self.started_at
+
+    @property
+    def reopened_at(self) -> datetime | None:
+        return self.reopenings[-1] if self.reopenings else None
+
+    @property
+    def steps_of_plan(self) -> tuple[Step, ...]:
+        """List the steps since the newest plan: what was done by an earlier one is not done now."""
+        since = self.plan.seq if self.plan else 0
+        return tuple(step for step in self.steps if step.proposed_seq >= since)
+
+    @property
+    def steps_since_reopening(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.proposed_seq >= self.reopened_seq)
 
     @property
     def unsettled(self) -> tuple[Step, ...]:

@@ -1,4 +1,4 @@
-"""The `_system` chain as a fold: freezes, modes, overrides, tokens, refusals.
+"""The `_system` chain as a fold: freezes, modes, overrides, maintenance, tokens, refusals.
 
 What concerns no single incident. A token is known by its digest only; the
 secret was shown once and is nowhere.
@@ -17,6 +17,9 @@ THAWED = "thawed"
 MODE_SET = "mode_set"
 MODE_CLEARED = "mode_cleared"
 OVERRIDE_GRANTED = "override_granted"
+MAINTENANCE_ADDED = "maintenance_added"
+MAINTENANCE_ENDED = "maintenance_ended"
+OPENING_SUPPRESSED = "opening_suppressed"
 TOKEN_CREATED = "token_created"  # noqa: S105 - a kind of record, not a secret
 TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a kind of record, not a secret
 REFUSED = "request_refused"
@@ -60,6 +63,20 @@ class OverrideFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceFact:
+    """A maintenance window. Its id follows from its place among all of them: `MW-1`, `MW-2`."""
+
+    window_id: str
+    seq: int
+    scope: str
+    starts_at: datetime
+    ends_at: datetime
+    by: str
+    why: str
+    ended_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFact:
     """A token as it may be kept: without its secret."""
 
@@ -75,13 +92,18 @@ class TokenFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemState:
-    """Everything that the `_system` chain says."""
+    """Everything that the `_system` chain says.
+
+    `suppressed`: by window, recurring ones too, the series that would have opened an incident.
+    """
 
     seq: int = 0
     freezes: Mapping[str, FreezeFact] = field(default_factory=dict)
     modes: Mapping[str, ModeFact] = field(default_factory=dict)
     overrides: Mapping[str, OverrideFact] = field(default_factory=dict)
     tokens: Mapping[str, TokenFact] = field(default_factory=dict)
+    maintenance: Mapping[str, MaintenanceFact] = field(default_factory=dict)
+    suppressed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def fold_system(records: Iterable[Record], state: SystemState | None = None) -> SystemState:
@@ -137,6 +159,36 @@ def _override_granted(state: SystemState, record: Record) -> SystemState:
     return replace(state, overrides={**state.overrides, fact.override_id: fact})
 
 
+def _maintenance_added(state: SystemState, record: Record) -> SystemState:
+    data = record.data
+    fact = MaintenanceFact(
+        window_id=f"MW-{len(state.maintenance) + 1}",
+        seq=record.seq,
+        scope=data["scope"],
+        starts_at=parse_at(data["starts_at"]),
+        ends_at=parse_at(data["ends_at"]),
+        by=record.actor.id,
+        why=data["because"],
+    )
+    return replace(state, maintenance={**state.maintenance, fact.window_id: fact})
+
+
+def _maintenance_ended(state: SystemState, record: Record) -> SystemState:
+    fact = state.maintenance.get(record.data["window_id"])
+    if fact is None or fact.ends_at <= record.at:
+        return state
+    ended = replace(fact, ends_at=record.at, ended_by=record.actor.id)
+    return replace(state, maintenance={**state.maintenance, fact.window_id: ended})
+
+
+def _opening_suppressed(state: SystemState, record: Record) -> SystemState:
+    suppressed = dict(state.suppressed)
+    for window_id in record.data["windows"]:
+        known = suppressed.get(window_id, ())
+        suppressed[window_id] = tuple(dict.fromkeys((*known, *record.data["series"])))
+    return replace(state, suppressed=suppressed)
+
+
 def _token_created(state: SystemState, record: Record) -> SystemState:
     return _with_token(state, _token(record.data))
 
@@ -172,6 +224,9 @@ _HANDLERS: Mapping[str, Callable[[SystemState, Record], SystemState]] = {
     MODE_SET: _mode_set,
     MODE_CLEARED: _mode_cleared,
     OVERRIDE_GRANTED: _override_granted,
+    MAINTENANCE_ADDED: _maintenance_added,
+    MAINTENANCE_ENDED: _maintenance_ended,
+    OPENING_SUPPRESSED: _opening_suppressed,
     TOKEN_CREATED: _token_created,
     TOKEN_REVOKED: _token_revoked,
 }

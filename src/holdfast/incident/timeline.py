@@ -60,11 +60,14 @@ def _brief(reason: Mapping[str, Any]) -> str:
 
 def _opened(data: Mapping[str, Any]) -> str:
     changes = [
-        f"{c['service']} {c['version']} by {c['author'] or 'nobody named'} at {c['at'][11:19]}"
+        f"{c['service']} {c.get('version') or c['kind']} by {c['author'] or 'nobody named'} "
+        f"at {c['at'][11:19]}"
         for c in data.get("changes", ())
     ]
     changed = f". Changed in the two hours before: {', '.join(changes)}" if changes else ""
-    return f"opened ({data['severity']}): {data['title']}. Why: {data['why']}{changed}"
+    follows = data.get("follows")
+    after = f". It follows {follows['incident_id']} ({follows['phase']})" if follows else ""
+    return f"opened ({data['severity']}): {data['title']}. Why: {data['why']}{after}{changed}"
 
 
 def _signal(data: Mapping[str, Any]) -> str:
@@ -191,12 +194,19 @@ def _verification(data: Mapping[str, Any]) -> str:
 
 
 def _paged(data: Mapping[str, Any]) -> str:
-    to = data.get("to") or {}
+    to = data.get("to")
+    if not to:
+        return f"paged nobody (level {data['level']}): no contact is known"
     sent = ", ".join(
         f"{d['channel']} {'delivered' if d['delivered'] else 'FAILED: ' + d['detail']}"
         for d in data["deliveries"]
     )
     return f"paged {to.get('name') or to.get('id')} (level {data['level']}) by {sent or 'nothing'}"
+
+
+def _reopened(data: Mapping[str, Any]) -> str:
+    times = f" (time {data['count']})" if data.get("count", 1) > 1 else ""
+    return f"REOPENED{times}: {data['why']}"
 
 
 def _why(prefix: str) -> Callable[[Mapping[str, Any]], str]:
@@ -238,6 +248,6 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     Kind.MERGED: lambda d: f"merged into {d['into']}: {d['why']}",
     Kind.DISMISSED: _why("dismissed"),
     Kind.RESOLVED: _why("RESOLVED"),
-    Kind.REOPENED: _why("reopened"),
+    Kind.REOPENED: _reopened,
     Kind.CLOSED: _why("closed"),
 }

@@ -43,6 +43,8 @@ def summary(state: State, head: bytes) -> dict[str, Any]:
         "started_at": _at(state.started_at),
         "resolved_at": _at(state.resolved_at),
         "ending": state.ending,
+        "reopened": len(state.reopenings),
+        "follows": dict(state.follows) if state.follows else None,
         "label": dict(state.label) if state.label else None,
         "pages": state.pages,
         "signals": len(state.signals),
@@ -188,7 +190,7 @@ def _brief(step: Step) -> dict[str, Any]:
 def _next_step(state: State) -> dict[str, Any] | None:
     if state.plan is None or state.ended:
         return None
-    done = [step.plan_index for step in state.steps if step.status in _DONE]
+    done = [step.plan_index for step in state.steps_of_plan if step.status in _DONE]
     for index, planned in enumerate(state.plan.steps):
         if index not in done:
             return {"index": index, "action": planned["action"], "target": planned["target"]}

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 GOLDEN_SIGNALS = ("errors", "latency", "traffic", "saturation")
 UP = "up"
+# The signal of an alert that somebody else raised: it has no samples, only a last word.
+ALERT = "alert"
 NO_REGION = "global"
 
 
@@ -26,20 +28,26 @@ class SignalKey(NamedTuple):
 
 
 class SignalForm(StrEnum):
-    """How a signal is read from a scrape."""
+    """How a signal is read: from a scrape, or by a query."""
 
     GAUGE = "gauge"
     RATE = "rate"
     RATIO = "ratio"
     MEAN = "mean"
+    QUERY = "query"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalSpec:
-    """How to read one signal. `metrics` holds one name (two for a ratio), maybe with a filter."""
+    """How to read one signal.
+
+    `metrics` holds one name (two for a ratio), maybe with a filter, or the text of a query.
+    `backfill` is a query for the past of what is scraped.
+    """
 
     form: SignalForm
     metrics: tuple[str, ...]
+    backfill: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +89,27 @@ class Service:
     limits: tuple[Limit, ...] = ()
     control: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def scraped(self) -> Mapping[str, SignalSpec]:
+        """Give the signals that are read from a scrape."""
+        return {
+            name: spec for name, spec in self.signals.items() if spec.form is not SignalForm.QUERY
+        }
+
     def series(self) -> tuple[SignalKey, ...]:
-        """List the series of this service: its signals and `up`, in each scraped region."""
-        return tuple(
-            SignalKey(self.name, region, signal)
-            for region in self.scrape
-            for signal in (*self.signals, UP)
+        """List the series of this service, by region: its signals, and `up` where it is scraped.
+
+        A region that is only asked about has no `up`: that an engine answers says nothing of it.
+        """
+        queries = [name for name in self.signals if name not in self.scraped]
+        unscraped = [region for region in self.regions if region not in self.scrape]
+        return (
+            *(
+                SignalKey(self.name, region, signal)
+                for region in self.scrape
+                for signal in (*self.signals, UP)
+            ),
+            *(SignalKey(self.name, region, name) for region in unscraped for name in queries),
         )
 
 

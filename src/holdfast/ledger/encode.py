@@ -110,6 +110,15 @@ def request_of(row: Sequence[Any]) -> Request:
     )
 
 
+def change_values(change: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the columns of a change's row."""
+    return {
+        "id": str(change["id"]),
+        "at": parse_at(change["at"]).timestamp(),
+        "data": canonical_json(dict(change)),
+    }
+
+
 def answered(answer: Answer) -> bytes:
     """Encode an answer as the inbox keeps it."""
     return canonical_json({"ok": answer.ok, "message": answer.message, "data": dict(answer.data)})

@@ -4,6 +4,7 @@ For tests that make thousands of ledgers, and for the state machine. One lock;
 each method checks first and changes afterwards, so nothing is half-written.
 """
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -259,6 +260,15 @@ class MemoryLedger:
                 if row.seq > 0 and row.id != SYSTEM_CHAIN and not (live_only and row.ended)
             ]
 
+    def lately_ended(self, now: datetime) -> Sequence[str]:
+        """List the incidents that have ended and whose `due_at` is still to come."""
+        with self._lock:
+            return [
+                row.id
+                for row in self._open().incidents.values()
+                if row.ended and row.due_at is not None and row.due_at > now.timestamp()
+            ]
+
     def actions_on(self, target: str, since: datetime) -> Sequence[LoggedAction]:
         """List a target's action log since then, and everything unsettled whatever its age."""
         with self._lock:
@@ -324,6 +334,21 @@ class MemoryLedger:
             for digest in over:
                 del blobs[digest]
             return len(over)
+
+    # --- changes ----------------------------------------------------------
+
+    def put_change(self, change: Mapping[str, Any]) -> bool:
+        """Keep a change of a service; False when its `id` is known already."""
+        row = encode.change_values(change)
+        with self._lock:
+            return self._open().changes.setdefault(row["id"], row) is row
+
+    def changes_since(self, since: datetime, limit: int = 500) -> tuple[Mapping[str, Any], ...]:
+        """Give the changes told since then, oldest first; of more than `limit`, the newest."""
+        with self._lock:
+            rows = [row for row in self._open().changes.values() if row["at"] >= since.timestamp()]
+        newest = sorted(rows, key=lambda row: (row["at"], row["id"]), reverse=True)[:limit]
+        return tuple(json.loads(row["data"]) for row in reversed(newest))
 
     def listen(self, hint: Callable[[], None]) -> Callable[[], None]:
         """Call `hint` when there may be something to do; return a function that ends this."""

@@ -4,7 +4,9 @@ The same questions as the SQL stores ask, in the same order and with the same
 words, so that one contract suite can hold all three to them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.ledger.chain import GENESIS
 from holdfast.response.store import (
@@ -19,6 +21,9 @@ from holdfast.response.store import (
     Seen,
     SignedHead,
 )
+
+# As the row of a store that has rows: id, at and data.
+Change = Mapping[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +83,7 @@ class Tables:
     on_target: dict[str, list[LogRow]] = field(default_factory=dict)
     signatures: dict[tuple[str, int, str], SignedHead] = field(default_factory=dict)
     blobs: dict[str, SealedBlob] = field(default_factory=dict)
+    changes: dict[str, Change] = field(default_factory=dict)
     numbers: int = 0
 
     def open_requests(self, incident_id: str) -> list[Request]:

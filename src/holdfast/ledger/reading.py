@@ -4,6 +4,7 @@ What a store does differently is how a query is run, how a list of ids is handed
 stands for "no limit".
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -75,6 +76,9 @@ class Reading:
     def incident_ids(self, *, live_only: bool) -> list[str]:
         return [row[0] for row in self.all("incident_ids", {"live_only": live_only})]
 
+    def lately_ended(self, now: datetime) -> list[str]:
+        return [row[0] for row in self.all("lately_ended", {"now": now.timestamp()})]
+
     def requests(self, incident_id: str) -> list[Request]:
         rows = self.all("open_requests", {"incident_id": incident_id})
         return [encode.request_of(row) for row in rows]
@@ -104,6 +108,10 @@ class Reading:
     def signatures(self, incident_id: str) -> list[SignedHead]:
         rows = self.all("signatures", {"incident_id": incident_id})
         return [encode.signed_of(row) for row in rows]
+
+    def changes_since(self, since: datetime, limit: int) -> tuple[Mapping[str, Any], ...]:
+        rows = self.all("changes_since", {"since": since.timestamp(), "most": limit})
+        return tuple(json.loads(row[0]) for row in rows)
 
     def blob(self, digest: str) -> SealedBlob | None:
         rows = self.all("blob", {"digest": digest})

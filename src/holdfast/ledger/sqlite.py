@@ -235,6 +235,10 @@ class SqliteLedger:
         """List the incidents, oldest first."""
         return self._reading.incident_ids(live_only=live_only)
 
+    def lately_ended(self, now: datetime) -> Sequence[str]:
+        """List the incidents that have ended and whose `due_at` is still to come."""
+        return self._reading.lately_ended(now)
+
     def actions_on(self, target: str, since: datetime) -> Sequence[LoggedAction]:
         """List a target's action log since then, and everything unsettled whatever its age."""
         return self._reading.actions_on(target, since)
@@ -274,6 +278,17 @@ class SqliteLedger:
     def prune_blobs(self, now: datetime) -> int:
         """Remove the entries whose time is over; return how many."""
         return self._write(lambda session: session.run("prune_blobs", {"now": now.timestamp()}))
+
+    # --- changes ----------------------------------------------------------
+
+    def put_change(self, change: Mapping[str, Any]) -> bool:
+        """Keep a change of a service durably; False when its `id` is known already."""
+        values = encode.change_values(change)
+        return bool(self._write(lambda session: session.run("put_change", values)))
+
+    def changes_since(self, since: datetime, limit: int = 500) -> tuple[Mapping[str, Any], ...]:
+        """Give the changes told since then, oldest first; of more than `limit`, the newest."""
+        return self._reading.changes_since(since, limit)
 
     def listen(self, hint: Callable[[], None]) -> Callable[[], None]:
         """Call `hint` after what this process writes; what another one writes, the poll finds."""

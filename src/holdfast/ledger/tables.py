@@ -44,6 +44,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "counter": ("name", "value"),
     "head_signature": ("incident_id", "seq", "head", "at", "key_id", "signature"),
     "audit_blob": ("digest", "incident_id", "step_id", "at", "expires_at", "sealed"),
+    "change": ("id", "at", "data"),
 }
 # What a migration puts into a database that nobody has used yet.
 SEEDED = frozenset({"incident", "counter"})

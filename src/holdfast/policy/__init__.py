@@ -6,6 +6,15 @@ directive or an agent says widens what it may do. Limits can be changed but neve
 
 from holdfast.policy.guard import RULES, Verdict, evaluate
 from holdfast.policy.limits import Limits
+from holdfast.policy.maintenance import (
+    DAYS,
+    MAINTENANCE_RULE,
+    Weekly,
+    check_span,
+    covering,
+    covers,
+    is_open,
+)
 from holdfast.policy.modes import (
     Grant,
     Mode,
@@ -25,6 +34,7 @@ from holdfast.policy.question import (
     Impact,
     Origin,
     PastAction,
+    Window,
     freeze_applies,
 )
 from holdfast.policy.rules import Decision, Ground
@@ -32,6 +42,8 @@ from holdfast.policy.scopes import Principal, Scope, TokenKind, authorize, grant
 from holdfast.policy.step_hash import step_hash
 
 __all__ = [
+    "DAYS",
+    "MAINTENANCE_RULE",
     "RAISABLE",
     "RULES",
     "VALID_S",
@@ -55,11 +67,17 @@ __all__ = [
     "SetMode",
     "TokenKind",
     "Verdict",
+    "Weekly",
+    "Window",
     "authorize",
+    "check_span",
+    "covering",
+    "covers",
     "effective_mode",
     "evaluate",
     "freeze_applies",
     "grantable",
+    "is_open",
     "mode_applies",
     "read_mode",
     "step_hash",

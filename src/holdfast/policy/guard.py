@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.kernel import Reason, format_at
 from holdfast.policy.action_limits import instances_added, restarts, rollback_age
 from holdfast.policy.authority import OBSERVE_RULE, approval_problem, directive, mode
+from holdfast.policy.maintenance import maintenance
 from holdfast.policy.modes import Mode, effective_mode
 from holdfast.policy.overrides import Override, override_for
 from holdfast.policy.question import GuardInput
@@ -32,6 +33,7 @@ from holdfast.policy.rules import (
 
 RULES: tuple[Rule, ...] = (
     freeze,
+    maintenance,
     hold,
     reservation,
     mode,

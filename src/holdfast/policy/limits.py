@@ -10,9 +10,18 @@ from typing import Any
 
 from holdfast.kernel import BadInputError
 
-# Actions that touch every region by their nature: one release link, one flag, one primary.
+# Actions that touch every region by their nature: one release link, one flag, one primary. What a
+# request or a command touches nobody can tell from outside, so a person approves each of them.
 WHOLE_SERVICE_ACTIONS = frozenset(
-    {"rollback_deploy", "disable_flag", "failover_db", "clear_cache", "drain_queue"}
+    {
+        "rollback_deploy",
+        "disable_flag",
+        "failover_db",
+        "clear_cache",
+        "drain_queue",
+        "http",
+        "command",
+    }
 )
 ALWAYS_APPROVED = frozenset({"failover_db"})
 

@@ -43,6 +43,18 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stated time in which people are at work on what the scope names; see `maintenance`."""
+
+    window_id: str
+    scope: str
+    starts_at: datetime
+    ends_at: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A stop on this incident."""
 
@@ -93,6 +105,7 @@ class GuardInput:
     least_impact: Impact | str = Impact.LOW
     criteria: tuple[str, ...] = ()
     freeze: Freeze | None = None
+    maintenance: Window | None = None
     hold: Hold | None = None
     unsettled: tuple[str, ...] = ()
     acting: tuple[str, ...] = ()

@@ -200,6 +200,8 @@ def _why_not_redo(step: Step, event: Probed, kind: Repeatability) -> str | None:
     settle = f"look at {step.target}, then run `holdfast settle` with what you saw"
     if event.freeze is not None:
         return f"{what}; it is not repeated during the freeze {event.freeze.why!r}; {settle}"
+    if (window := event.maintenance) is not None:
+        return f"{what}; it is not repeated during maintenance {window.window_id}; {settle}"
     if not kind.may_be_redone:
         return (
             f"{what}; a late effect of the first attempt can't be ruled out, so it is not "

@@ -17,10 +17,10 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Scope
 from holdfast.response.commands import AnswerRequest, Command, Observe, Write
-from holdfast.response.diagnosing import news
 from holdfast.response.events import Asked, Observed
 from holdfast.response.holding import close_open_step, held_by_person, in_doubt_text, open_step
 from holdfast.response.planning import StepSpec, next_step_id, proposal
+from holdfast.response.reopening import on_return, on_sight
 from holdfast.response.store import Answer, Request
 from holdfast.response.world import World
 from holdfast.verification import parse_expectation
@@ -364,14 +364,6 @@ def _settle(case: _Case) -> tuple[Command, ...]:
     return _done(case, drafts, message, settles=(step.idempotency_key or "",))
 
 
-def _signals_seen(case: _Case) -> tuple[Command, ...]:
-    """What detection saw, told by a process that does not hold this incident."""
-    drafts = news(case.state, case.data["signals"], case.data["baselines"])
-    if not drafts:
-        return (_answer(case.request, "nothing new to this incident", ok=True),)
-    return _done(case, drafts, "attached")
-
-
 def _late_report(case: _Case) -> tuple[Command, ...]:
     return _done(case, (_draft(case, Kind.LATE_REPORT, dict(case.data)),), "kept as evidence")
 
@@ -392,5 +384,6 @@ _HANDLERS: Mapping[str, Callable[[_Case], tuple[Command, ...]]] = {
     "did": _did,
     "settle": _settle,
     "late_report": _late_report,
-    "signals_seen": _signals_seen,
+    "signals_seen": lambda case: on_sight(case.state, case.request),
+    "trouble_is_back": lambda case: on_return(case.state, case.request, case.now),
 }

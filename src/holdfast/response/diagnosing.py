@@ -6,7 +6,7 @@ classified, ranked and matched with a runbook. No match is no guess: it holds.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,14 +20,17 @@ from holdfast.diagnosis import (
     unhealthy,
 )
 from holdfast.incident import Draft, Kind, Phase, State, StepStatus
-from holdfast.kernel.catalogue import SignalKey, instance_name
+from holdfast.kernel.catalogue import instance_name
 from holdfast.kernel.clock import parse_at
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy import effective_mode
 from holdfast.response.commands import Command, ReadSymptom, RunChecks, WakeAt, Write
 from holdfast.response.events import ChecksDone, SignalsSeen, SymptomRead
+from holdfast.response.flapping import flapping, left_to_a_person
 from holdfast.response.holding import close_open_step, hold_and_escalate, open_step
 from holdfast.response.modes import mode_input, only_shown
+from holdfast.response.signals import alert_labels, judged_by, news, symptom_series
+from holdfast.response.windows import waits_for_window
 from holdfast.response.world import World
 from holdfast.runbooks import Match, Runbook, match, render
 
@@ -35,14 +38,6 @@ _PATIENCE_WINDOWS = 3
 _UNCLEAR_PATIENCE = 3
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _BEFORE_A_PLAN = frozenset({Phase.OPEN, Phase.REOPENED, Phase.DIAGNOSING})
-
-
-def symptom_series(state: State) -> tuple[SignalKey, ...]:
-    """List the series whose state says whether the trouble is still there."""
-    return tuple(
-        SignalKey(signal["service"], signal["region"], signal["signal"])
-        for signal in state.signals.values()
-    )
 
 
 def window_s(world: World) -> float:
@@ -55,7 +50,7 @@ def start(state: State, now: datetime) -> tuple[Command, ...]:
     return (
         RunChecks(
             services=state.services,
-            started_at=state.started_at or now,
+            started_at=state.began_at or now,
             series=symptom_series(state),
         ),
     )
@@ -67,45 +62,11 @@ def on_signals(state: State, event: SignalsSeen) -> tuple[Command, ...]:
     return (Write(drafts=drafts),) if drafts else ()
 
 
-def news(
-    state: State,
-    signals: Iterable[Mapping[str, Any]],
-    baselines: Mapping[str, Mapping[str, Any]],
-) -> tuple[Draft, ...]:
-    """Say what of these signals this incident has not been told yet; an ended one needs nothing."""
-    if state.ended:
-        return ()
-    return tuple(
-        Draft(
-            kind=Kind.SIGNAL_ATTACHED,
-            data={"signal": dict(signal), "baselines": _baselines_of(signal, baselines)},
-        )
-        for signal in signals
-        if _is_news(state, signal)
-    )
-
-
-def _baselines_of(
-    signal: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    name = signal["series"]
-    return {name: dict(baselines[name])} if name in baselines else {}
-
-
-def _is_news(state: State, signal: Mapping[str, Any]) -> bool:
-    known = state.signals.get(signal["series"])
-    if known is None:
-        return bool(signal["state"] == "bad")
-    if signal["state"] != known["state"]:
-        return True
-    return bool(signal["severity"] == "critical" and known["severity"] != "critical")
-
-
 def on_checks(state: State, event: ChecksDone, now: datetime, world: World) -> tuple[Command, ...]:
     """Record the results with the fresh reading of the symptom."""
     if state.phase not in _BEFORE_A_PLAN:
         return ()
-    symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
+    symptom = read_symptom(event.symptom, judged_by(state), now=now, window_s=window_s(world))
     draft = Draft(
         kind=Kind.CHECKS_RECORDED,
         data={
@@ -147,13 +108,14 @@ def on_symptom(
     """Act on a fresh reading of the symptom: gone, still there, or wait a sample."""
     if state.held or state.unsettled or state.phase not in {Phase.DIAGNOSING, Phase.PLANNED}:
         return ()
-    symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
+    symptom = read_symptom(event.symptom, judged_by(state), now=now, window_s=window_s(world))
     if state.phase is Phase.PLANNED:
         return _in_plan(state, symptom, now, world)
     if symptom.status is SymptomStatus.ABSENT:
         # Only checks taken in calm can say that there was nothing.
         return start(state, now)
-    since = max(at for at in (state.opened_at, state.resumed_at, _LONG_AGO) if at)
+    began = (state.opened_at, state.reopened_at, state.resumed_at, _LONG_AGO)
+    since = max(at for at in began if at)
     if symptom.status is SymptomStatus.PRESENT or now - since > patience(world):
         return _diagnose(state, now, world)
     return (_look_again(now, world),)
@@ -169,7 +131,7 @@ def _in_plan(state: State, symptom: Symptom, now: datetime, world: World) -> tup
     present = symptom.status is SymptomStatus.PRESENT
     # What can't be told yet is given more time than what is plainly still there.
     limit = patience(world) * (1 if present else _UNCLEAR_PATIENCE)
-    told = last is not None and only_shown(last)
+    told = last is not None and (only_shown(last) or waits_for_window(last))
     if told or open_step(state) is not None or now - since <= limit:
         return (_look_again(now, world),)
     still = "is still there" if present else "can't be ruled out"
@@ -190,24 +152,35 @@ def _over(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     seen = "; ".join(facts["text"] for facts in symptom["series"].values())
     if state.escalated:
         return _resolved(state, seen, symptom, world)
-    if unhealthy(state.checks):
+    if unhealthy(state.checks) or flapping(state, now, world):
         return _diagnose(state, now, world)
+    if state.reopenings:
+        return _resolved(state, seen, symptom, world)
     blind = [name for name, result in state.checks.items() if result["status"] == "unknown"]
     beside = f" (nothing to read for: {', '.join(blind)})" if blind else ""
     why = (
         f"false alarm: no check found trouble{beside} and every series was in its normal range "
         f"for {window_s(world):.0f} s: {seen}"
     )
+    if (state.follows or {}).get("phase") == Phase.DISMISSED:
+        again = f"{_follows(state)}, so a person has to look before it is dismissed again; {why}"
+        return (Write(drafts=hold_and_escalate(state, again, now)),)
     draft = Draft(kind=Kind.DISMISSED, data={"why": why, "symptom": dict(symptom)})
     return (Write(drafts=(draft,)),)
+
+
+def _follows(state: State) -> str:
+    earlier = state.follows or {}
+    return f"the same services had {earlier['incident_id']}, dismissed at {earlier['ended_at']}"
 
 
 def _resolved(
     state: State, seen: str, symptom: Mapping[str, Any], world: World
 ) -> tuple[Command, ...]:
     """End it on fresh readings, and say honestly whose doing that was."""
-    done = [step for step in state.steps if step.status is StepStatus.VERIFIED]
-    tried = [step for step in state.steps if step.intended_at is not None]
+    steps = state.steps_since_reopening
+    done = [step for step in steps if step.status is StepStatus.VERIFIED]
+    tried = [step for step in steps if step.intended_at is not None]
     if done:
         whose = f"step {done[-1].step_id} is verified"
     elif tried:
@@ -261,7 +234,10 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         ),
     ]
     root = diagnosis.hypotheses[0].as_data() if diagnosis.hypotheses else None
-    drafts += _plan(state, classification.incident_type, root, now, world)
+    if again := flapping(state, now, world):
+        drafts += left_to_a_person(state, again, now)
+    else:
+        drafts += _plan(state, classification.incident_type, root, now, world)
     return (Write(drafts=tuple(drafts)),)
 
 
@@ -282,6 +258,7 @@ def _plan(
         state.checks,
         (entity, *state.services),
         preferred=service.runbooks if service else (),
+        alerts=alert_labels(state),
     )
     if found.best is None or not found.best.steps:
         why = _no_plan(incident_type, entity, found)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.diagnosis import SymptomReading
-from holdfast.policy import Freeze, Override, SetMode
+from holdfast.policy import Freeze, Override, SetMode, Window
 from holdfast.response.ports import ActionOutcome, CheckResult, ProbeResult
 from holdfast.response.store import LoggedAction, Request
 from holdfast.verification import Sample
@@ -41,10 +41,13 @@ class ChecksDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymptomRead:
-    """The series that opened the incident were read afresh, and the modes that people set."""
+    """The series that opened the incident were read afresh, with the modes that people set and the
+    maintenance windows that are open.
+    """
 
     symptom: Sequence[SymptomReading]
     modes: Sequence[SetMode] = ()
+    windows: Sequence[Window] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class Prepared:
     siblings_acting: Sequence[LoggedAction] = ()
     modes: Sequence[SetMode] = ()
     overrides: Sequence[Override] = ()
+    maintenance: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,7 @@ class Probed:
     system_seq: int = 0
     newer_token: bool = True
     modes: Sequence[SetMode] = ()
+    maintenance: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,13 +19,15 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Decision, Verdict, step_hash
 from holdfast.response.commands import Command, Intend, Prepare, ReadSymptom, WakeAt, Write
-from holdfast.response.diagnosing import on_symptom, patience, symptom_series, window_s
+from holdfast.response.diagnosing import on_symptom, patience, window_s
 from holdfast.response.events import Prepared, SymptomRead
 from holdfast.response.holding import OPEN_STEP, hold_and_escalate, open_step
 from holdfast.response.modes import observes, only_shown
 from holdfast.response.question import guard_verdict
 from holdfast.response.refusing import ask_approval, blocked, expired, refused
+from holdfast.response.signals import judged_by, symptom_series
 from holdfast.response.store import LimitCheck, Reservation, Seen
+from holdfast.response.windows import is_covered, waits_for_window
 from holdfast.response.world import World
 from holdfast.verification import parse_expectation, sustain_window_s
 
@@ -65,11 +67,11 @@ def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     index = _next_index(state)
     if index is None:
         return (ReadSymptom(series=symptom_series(state)),)
-    tried = [step for step in state.steps if step.plan_index == index]
+    tried = [step for step in state.steps_of_plan if step.plan_index == index]
     if tried and tried[-1].status is StepStatus.FAILED:
         return _retry(state, index, tried, now, world)
-    if tried and only_shown(tried[-1]):
-        # Looked at again and again, until the trouble ends or the mode lets the step run.
+    if tried and (only_shown(tried[-1]) or waits_for_window(tried[-1])):
+        # Looked at again and again, until the trouble ends or the step may be proposed anew.
         return (ReadSymptom(series=symptom_series(state)),)
     return _propose(state, index, world)
 
@@ -77,24 +79,32 @@ def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
 def on_fresh_symptom(
     state: State, event: SymptomRead, now: datetime, world: World
 ) -> tuple[Command, ...]:
-    """Act on the symptom; propose anew what was only shown, once the mode is observe no more."""
+    """Act on the symptom; propose anew what was only shown, once the mode is observe no more, and
+    what was put off, once its maintenance window is over.
+    """
     commands = on_symptom(state, event, now, world)
     index = _next_index(state)
     if not commands or any(isinstance(command, Write) for command in commands) or index is None:
         return commands
-    tried = [step for step in state.steps if step.plan_index == index]
-    if state.phase is not Phase.PLANNED or not tried or not only_shown(tried[-1]):
+    tried = [step for step in state.steps_of_plan if step.plan_index == index]
+    if state.phase is not Phase.PLANNED or not tried or open_step(state) is not None:
         return commands
-    if open_step(state) is not None or observes(state, world, event.modes):
-        return commands
-    return _propose(state, index, world)
+    if _may_be_proposed_anew(state, tried[-1], event, world):
+        return _propose(state, index, world)
+    return commands
+
+
+def _may_be_proposed_anew(state: State, last: Step, event: SymptomRead, world: World) -> bool:
+    if waits_for_window(last):
+        return not is_covered(last, event.windows)
+    return only_shown(last) and not observes(state, world, event.modes)
 
 
 def _next_index(state: State) -> int | None:
     """The first step of the plan that is not done; None for a plan that is over or directed."""
     if state.plan is None:
         return None
-    done = {step.plan_index for step in state.steps if step.status in _DONE}
+    done = {step.plan_index for step in state.steps_of_plan if step.status in _DONE}
     return next((i for i in range(len(state.plan.steps)) if i not in done), None)
 
 
@@ -216,7 +226,7 @@ def prepare(state: State, step: Step, now: datetime, world: World) -> Prepare:
         target=step.target,
         params=step.params,
         services=tuple(dict.fromkeys((split_instance(step.target)[0], *state.services))),
-        started_at=state.started_at or now,
+        started_at=state.began_at or now,
         series=symptom_series(state),
         checks=tuple(sorted(names)),
         siblings=_siblings(step.target, world),
@@ -264,7 +274,7 @@ def _symptom_gate(
     state: State, step: Step, event: Prepared, now: datetime, world: World
 ) -> tuple[Command, ...]:
     """Stop where the trouble is over, or where it can't be told whether it is."""
-    symptom = read_symptom(event.symptom, state.signals, now=now, window_s=window_s(world))
+    symptom = read_symptom(event.symptom, judged_by(state), now=now, window_s=window_s(world))
     if symptom.status is SymptomStatus.PRESENT:
         return ()
     since = step.proposed_at or now

@@ -25,6 +25,7 @@ from holdfast.policy import (
 )
 from holdfast.response.events import Prepared
 from holdfast.response.modes import mode_input
+from holdfast.response.store import LoggedAction
 from holdfast.response.world import World
 from holdfast.runbooks import evaluate_precondition
 
@@ -61,6 +62,7 @@ def guard_verdict(
             least_impact=Impact[_least_impact(step, world).upper()],
             criteria=step.criteria,
             freeze=event.freeze,
+            maintenance=event.maintenance,
             hold=_hold(state),
             unsettled=tuple(entry.incident_id for entry in elsewhere),
             acting=event.acting,
@@ -72,7 +74,7 @@ def guard_verdict(
             retries=_retries(state, step),
             last_action_at=max((entry.at for entry in log), default=None),
             cooldown_s=step.cooldown_s,
-            recent=tuple(PastAction(action=e.action, at=e.at) for e in log),
+            recent=tuple(_past(entry, state, world) for entry in log),
             deployed_at=_deployed_at(service_name, event),
             regions_touched=(region,) if region else regions,
             regions_in_flight=_regions_in_flight(state, step, event),
@@ -83,6 +85,16 @@ def guard_verdict(
             ),
         )
     )
+
+
+def _past(entry: LoggedAction, state: State, world: World) -> PastAction:
+    """Say what an earlier intent counts for. What another incident asked for is not told here."""
+    added = 0
+    if entry.action == "scale_up":
+        mine = state.step(entry.step_id) if entry.incident_id == state.incident_id else None
+        asked = mine.params.get("by") if mine is not None else None
+        added = asked if isinstance(asked, int) else world.limits.instances_added_max
+    return PastAction(action=entry.action, at=entry.at, added=added)
 
 
 def _directed(step: Step) -> bool:
@@ -146,7 +158,8 @@ def _variables(state: State, step: Step, event: Prepared) -> dict[str, Any]:
 
 
 def _attempts_used(state: State, step: Step) -> int:
-    same = [s for s in state.steps if s.plan_index == step.plan_index and s is not step]
+    steps = state.steps_of_plan if step.plan_index is not None else state.steps
+    same = [s for s in steps if s.plan_index == step.plan_index and s is not step]
     earlier = sum(s.attempt if s.intended_at is not None else s.attempt - 1 for s in same)
     return earlier + step.attempt - 1
 
@@ -154,7 +167,8 @@ def _attempts_used(state: State, step: Step) -> int:
 def _regions_in_flight(state: State, step: Step, event: Prepared) -> tuple[str, ...]:
     """List where else steps on this service are under way or not verified yet."""
     service, _ = split_instance(step.target)
-    mine = [s.target for s in state.steps if s is not step and s.status in _NOT_PROVEN]
+    steps = state.steps_since_reopening
+    mine = [s.target for s in steps if s is not step and s.status in _NOT_PROVEN]
     others = [entry.target for entry in event.siblings_acting if not entry.settled]
     places = [split_instance(target) for target in (*mine, *others)]
     found = {region for name, region in places if name == service and region}

@@ -14,6 +14,7 @@ from holdfast.policy import Verdict
 from holdfast.response.commands import Command, WakeAt, Write
 from holdfast.response.events import Prepared
 from holdfast.response.holding import escalate, hold_and_escalate
+from holdfast.response.windows import put_off
 from holdfast.response.world import World
 
 _TEMPORARY_RULES = frozenset({"cooldown"})
@@ -28,6 +29,8 @@ def refused(
         ready_at = last + timedelta(seconds=step.cooldown_s)
         if ready_at > now:
             return (WakeAt(at=ready_at),)
+    if wait := put_off(step, verdict, event.maintenance):
+        return wait
     if verdict.would_have:
         return _shown(state, step, verdict, now)
     return blocked(state, step, verdict.refusals, verdict.as_data(), now)

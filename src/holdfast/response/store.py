@@ -80,7 +80,8 @@ class Batch:
 
     `project` makes the projections (key -> JSON data) from the head that the records lead to.
     `answers` (request id -> answer) are given in the same transaction, so that a request is
-    carried out once, whenever the process dies.
+    carried out once, whenever the process dies. `due_at` of one that has ended says until when it
+    may be reopened.
     """
 
     claim: Claim
@@ -279,6 +280,10 @@ class Ledger(Protocol):
         """Return the answer, or None while there is none."""
         ...
 
+    def lately_ended(self, now: datetime) -> Sequence[str]:
+        """List the incidents that have ended and whose `due_at` is still to come, oldest first."""
+        ...
+
     def actions_on(self, target: str, since: datetime) -> Sequence[LoggedAction]:
         """List a target's action log since then, and everything unsettled whatever its age."""
         ...
@@ -313,6 +318,17 @@ class Ledger(Protocol):
 
     def prune_blobs(self, now: datetime) -> int:
         """Remove the entries whose time is over; return how many."""
+        ...
+
+    def put_change(self, change: Mapping[str, Any]) -> bool:
+        """Keep a change of a service durably; False when its `id` is known already.
+
+        `id` and `at` (RFC 3339) are there; the rest is kept as it is.
+        """
+        ...
+
+    def changes_since(self, since: datetime, limit: int = 500) -> tuple[Mapping[str, Any], ...]:
+        """Give the changes told since then, oldest first; of more than `limit`, the newest."""
         ...
 
     def listen(self, hint: Callable[[], None]) -> Callable[[], None]:

@@ -23,6 +23,8 @@ from holdfast.verification import (
 
 _TO_VERIFY = frozenset({StepStatus.SUCCEEDED, StepStatus.UNVERIFIED})
 _CONTEXT_SAMPLES = 3
+# A sample is judged soon after it came: recovery is not proven later than it could be.
+_LOOKS_PER_SAMPLE = 8
 
 
 def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
@@ -71,7 +73,8 @@ def on_samples(
         return ()
     verdict = _judge(state, step, event, now, world)
     if not verdict.final:
-        return (WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s / 2)),)
+        pause_s = world.timing.sampling_interval_s / _LOOKS_PER_SAMPLE
+        return (WakeAt(at=now + timedelta(seconds=pause_s)),)
     more = verdict.met and _more_to_do(state, step)
     recorded = Draft(
         kind=Kind.VERIFICATION_RECORDED,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from holdfast.kernel.catalogue import Catalogue
-from holdfast.policy import Grant, Limits
+from holdfast.policy import Grant, Limits, Weekly
 from holdfast.response.ports import Repeatability
 from holdfast.runbooks import Runbook
 
@@ -32,6 +32,7 @@ class Timing:
     ack_timeout_s: float = 300.0
     approval_ttl_s: float = 900.0
     probe_pause_s: float = 1.0
+    reopen_window_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,9 @@ class World:
     runbooks: tuple[Runbook, ...] = ()
     actions: Mapping[str, ActionFacts] = field(default_factory=dict)
     mode: str = "observe"
+    maintenance: tuple[Weekly, ...] = ()
     grants: tuple[Grant, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    reopenings_per_hour: int = 3
     timing: Timing = field(default_factory=Timing)
     check_entities: Mapping[str, str] = field(default_factory=dict)

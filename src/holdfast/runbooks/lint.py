@@ -5,11 +5,12 @@ person will miss something.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from holdfast.kernel import BadInputError
+from holdfast.runbooks.durations import format_duration
 from holdfast.runbooks.errors import RunbookError, nearest
 from holdfast.runbooks.model import VARIABLES, Runbook, RunbookStep
 from holdfast.runbooks.parse import parse
@@ -34,9 +35,29 @@ class Finding:
     severity: Severity
     line: int
     text: str
+    rule: str = ""
 
     def as_data(self) -> dict[str, Any]:
-        return {"severity": self.severity.value, "line": self.line, "text": self.text}
+        return {
+            "severity": self.severity.value,
+            "line": self.line,
+            "rule": self.rule,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What an installation and its actions do, whatever a runbook says; empty: not known.
+
+    `for_good` can't be undone; `unrepeatable` is never done again while its outcome is not known.
+    """
+
+    for_good: Collection[str] = frozenset()
+    unrepeatable: Collection[str] = frozenset()
+    lease_s: float | None = None
+    cooldown_s: float | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +67,7 @@ class _Known:
     actions: Mapping[str, str]
     check_criterion: Callable[[str], object]
     link_exists: Callable[[str], bool] | None
+    habits: Habits
 
 
 def lint(
@@ -55,21 +77,32 @@ def lint(
     check_criterion: Callable[[str], object],
     path: str = "runbook",
     link_exists: Callable[[str], bool] | None = None,
+    habits: Habits | None = None,
 ) -> tuple[Finding, ...]:
     """List what to correct, by line. A text that can't be read is one finding.
 
     `known_actions` may map an action to its least impact; `check_criterion` raises BadInputError
-    for a criterion that can't be read; `link_exists` answers for a relative link.
+    for a criterion that can't be read; `link_exists` answers for a link inside the folder, with
+    its anchor.
     """
     try:
         runbook = source if isinstance(source, Runbook) else parse(source, path)
     except RunbookError as error:
-        return (_error(error.line, error.text),)
+        return (replace(_error(error.line, error.text), rule="text"),)
     actions = (
         known_actions if isinstance(known_actions, Mapping) else dict.fromkeys(known_actions, "low")
     )
-    known = _Known(actions=actions, check_criterion=check_criterion, link_exists=link_exists)
-    found = [finding for rule in RULES for finding in rule(runbook, known)]
+    known = _Known(
+        actions=actions,
+        check_criterion=check_criterion,
+        link_exists=link_exists,
+        habits=habits or Habits(),
+    )
+    found = [
+        replace(finding, rule=name)
+        for name, rule in RULES.items()
+        for finding in rule(runbook, known)
+    ]
     return tuple(sorted(found, key=lambda finding: (finding.line, finding.severity)))
 
 
@@ -81,7 +114,7 @@ def lint_names(runbooks: Iterable[Runbook]) -> tuple[Finding, ...]:
         other = first.setdefault(runbook.name, runbook)
         if other is not runbook:
             text = f"{runbook.path}: the name {runbook.name!r} is taken by {other.path}; rename one"
-            found.append(_error(2, text))
+            found.append(replace(_error(2, text), rule="name"))
     return tuple(found)
 
 
@@ -166,33 +199,65 @@ def _impact(runbook: Runbook, known: _Known) -> Iterator[Finding]:
 
 
 def _undo(runbook: Runbook, known: _Known) -> Iterator[Finding]:
-    del known
     for step in runbook.steps:
-        if not step.undo:
-            advice = "say how to take it back, or why that can't be done"
-            yield _warning(step.line, f"step {step.title!r}: no `undo`; {advice}")
+        if step.undo:
+            continue
+        fact, advice = "no `undo`", "say how to take it back, or why that can't be done"
+        if step.action in known.habits.for_good:
+            fact = f"no `undo`, and {step.action} can't be taken back by Holdfast"
+            advice = "say so, and what a person can do instead"
+        yield _warning(step.line, f"step {step.title!r}: {fact}; {advice}")
+
+
+def _repeats(runbook: Runbook, known: _Known) -> Iterator[Finding]:
+    for step in runbook.steps:
+        if step.retries and step.action in known.habits.unrepeatable:
+            fact = f"`retries: {step.retries}`, but {step.action} is repeatable `none`"
+            what = "an attempt whose outcome is not known is never repeated, it waits for a person"
+            yield _warning(step.line, f"step {step.title!r}: {fact}: {what}; write `retries: 0`")
+        most = known.habits.most.get(step.action)
+        if most is not None and step.retries >= most:
+            fact = f"`retries: {step.retries}`, but the limits allow {most} of {step.action}"
+            advice = f"write `retries: {most - 1}` or less"
+            yield _warning(step.line, f"step {step.title!r}: {fact} on a target; {advice}")
+
+
+def _times(runbook: Runbook, known: _Known) -> Iterator[Finding]:
+    lease_s, least_s = known.habits.lease_s, known.habits.cooldown_s
+    for step in runbook.steps:
+        if lease_s is not None and step.timeout_s > lease_s:
+            fact = f"`timeout` {format_duration(step.timeout_s)} is longer than `lease_s`"
+            what = f"({format_duration(lease_s)}): if its worker dies, nobody takes over before"
+            yield _warning(step.line, f"step {step.title!r}: {fact} {what}; shorten it")
+        if least_s is not None and 0 < step.cooldown_s < least_s:
+            fact = f"`cooldown` {format_duration(step.cooldown_s)} is shorter than `cooldown_s`"
+            what = f"of the installation, so {format_duration(least_s)} counts"
+            yield _warning(step.line, f"step {step.title!r}: {fact} {what}; write that")
 
 
 def _links(runbook: Runbook, known: _Known) -> Iterator[Finding]:
     if known.link_exists is None:
         return
     for link in runbook.links:
-        target = link.target.partition("#")[0].partition("?")[0]
+        path, mark, anchor = link.target.partition("#")
+        target = path.partition("?")[0] + mark + anchor
         elsewhere = not target or "://" in target or target.startswith(("mailto:", "//"))
         if not elsewhere and not known.link_exists(target):
             yield _warning(link.line, f"the link {link.target!r} leads nowhere; correct it")
 
 
-RULES: tuple[Callable[[Runbook, _Known], Iterator[Finding]], ...] = (
-    _front_matter,
-    _action,
-    _variables,
-    _preconditions,
-    _criteria,
-    _impact,
-    _undo,
-    _links,
-)
+RULES: Mapping[str, Callable[[Runbook, _Known], Iterator[Finding]]] = {
+    "front matter": _front_matter,
+    "action": _action,
+    "variables": _variables,
+    "preconditions": _preconditions,
+    "criteria": _criteria,
+    "impact": _impact,
+    "undo": _undo,
+    "repeats": _repeats,
+    "times": _times,
+    "links": _links,
+}
 
 
 def _error(line: int, text: str) -> Finding:

@@ -71,12 +71,21 @@ def match(
     services: Sequence[str],
     *,
     preferred: Sequence[str] = (),
+    alerts: Sequence[Mapping[str, str]] = (),
 ) -> Match:
-    """Choose among `runbooks`; `preferred` are those that the service's catalogue entry names."""
+    """Choose among `runbooks`; `preferred` are those that the service's catalogue entry names.
+
+    `alerts` are the labels of each alert that is firing: one of them has to have all the labels
+    that a runbook asks for, beside `labels`.
+    """
     candidates = [
         _Candidate(
             runbook=runbook,
-            reasons=tuple(_criteria(runbook, incident_type, labels, checks, services)),
+            reasons=tuple(
+                _criteria(
+                    runbook, incident_type, _closest(runbook, labels, alerts), checks, services
+                )
+            ),
             preferred=runbook.name in preferred,
         )
         for runbook in runbooks
@@ -120,6 +129,16 @@ def _why(chosen: _Candidate) -> Iterable[Reason]:
     yield _reason(ok=True, text=f"runbook {name} is {grounds} ({chosen.met} criteria met)")
     if not chosen.runbook.executable:
         yield _reason(ok=True, text=f"runbook {name} has no executable step; a person follows it")
+
+
+def _closest(
+    runbook: Runbook, labels: Mapping[str, str], alerts: Sequence[Mapping[str, str]]
+) -> Mapping[str, str]:
+    """Give the labels of the incident with those of the alert that fits this runbook best."""
+    known = {name: value for name, value in labels.items() if value}
+    found = [{**alert, **known} for alert in alerts] or [dict(labels)]
+    wanted = runbook.match.labels.items()
+    return max(found, key=lambda each: sum(each.get(name) == value for name, value in wanted))
 
 
 def _criteria(

@@ -30,6 +30,18 @@ METRICS: Mapping[str, str] = {
     "cache_commands": "valkey_commands_total",
     "cache_memory": "valkey_memory_used_bytes",
     "cache_clients": "valkey_connected_clients",
+    "pool_size": "pool_connections_max",
+    "pool_in_use": "pool_connections_in_use",
+    "pool_held": "pool_connections_held",
+    "pool_waiting": "pool_clients_waiting",
+    "pool_transactions": "pool_transactions_total",
+    "pool_wait": "pool_wait_seconds",
+    "pool_fenced": "pool_servers_fenced",
+    "receipts": "receipts_printed_total",
+    "receipt_failures": "receipts_failed_total",
+    "receipt_duration": "receipt_duration_seconds",
+    "temp_used": "temp_used_ratio",
+    "replication_lag": "pg_replication_lag_bytes",
 }
 
 _OTHER_METRICS: tuple[Mapping[str, str], ...] = (
@@ -52,6 +64,18 @@ _OTHER_METRICS: tuple[Mapping[str, str], ...] = (
         "cache_commands": "kv_operations_total",
         "cache_memory": "kv_bytes",
         "cache_clients": "kv_clients",
+        "pool_size": "db_slots",
+        "pool_in_use": "db_slots_taken",
+        "pool_held": "db_slots_idle_in_transaction",
+        "pool_waiting": "db_slots_wanted",
+        "pool_transactions": "db_slots_granted_total",
+        "pool_wait": "db_slot_wait_seconds",
+        "pool_fenced": "db_slots_servers_refused",
+        "receipts": "documents_done_total",
+        "receipt_failures": "documents_broken_total",
+        "receipt_duration": "document_seconds",
+        "temp_used": "scratch_share",
+        "replication_lag": "db_replica_behind_bytes",
     },
     {
         "requests": "server_handled_total",
@@ -72,16 +96,30 @@ _OTHER_METRICS: tuple[Mapping[str, str], ...] = (
         "cache_commands": "store_commands_total",
         "cache_memory": "store_used_bytes",
         "cache_clients": "store_clients",
+        "pool_size": "sql_pool_capacity",
+        "pool_in_use": "sql_pool_busy",
+        "pool_held": "sql_pool_held_open",
+        "pool_waiting": "sql_pool_queue",
+        "pool_transactions": "sql_pool_leases_total",
+        "pool_wait": "sql_pool_latency_seconds",
+        "pool_fenced": "sql_pool_servers_refused",
+        "receipts": "renders_total",
+        "receipt_failures": "render_errors_total",
+        "receipt_duration": "render_latency_seconds",
+        "temp_used": "workspace_fill",
+        "replication_lag": "sql_standby_lag_bytes",
     },
 )
 _PREFIXES = ("acme", "shopfront", "orbit", "juniper", "tern", "delta9")
 _DOMAINS = ("booking", "payment", "parcel", "ticket", "invoice", "claim", "voucher", "rental")
 _ROLES = (
-    ("gateway", "dispatcher", "store", "memo"),
-    ("front", "runner", "records", "hot-keys"),
-    ("edge", "consumer", "vault", "lookaside"),
-    ("web", "batcher", "warehouse", "quick-read"),
+    ("gateway", "dispatcher", "store", "memo", "gate", "renderer"),
+    ("front", "runner", "records", "hot-keys", "broker", "scribe"),
+    ("edge", "consumer", "vault", "lookaside", "turnstile", "typesetter"),
+    ("web", "batcher", "warehouse", "quick-read", "sluice", "stationer"),
 )
+_FLAGS = ("thin-messages", "by-reference", "lean-payload", "short-notes")
+_CACHED = (("quote:", "cart:", "cart-epoch"), ("fare:", "bundle:", "bundle-round"))
 _REGIONS = ("ap-south", "sa-east", "us-west", "ca-central", "eu-north", "af-south", "me-central")
 _PEOPLE = ("Rui Prado", "Ines Falk", "Tomo Abe", "Lena Brandt", "Obi Nwosu")
 
@@ -106,6 +144,12 @@ class Blueprint:
     worker: str = "checkout-worker"
     database: str = "orders-db"
     cache: str = "session-cache"
+    pooler: str = "orders-pool"
+    printer: str = "receipt-printer"
+    flag: str = "slim-jobs"
+    price_prefix: str = "price:"
+    basket_prefix: str = "basket:"
+    basket_epoch: str = "basket-epoch"
     regions: tuple[str, ...] = ("eu-west", "us-east")
     metrics: Mapping[str, str]
     team: str = "team-checkout"
@@ -125,19 +169,34 @@ class Blueprint:
     failing_share: float = 1 / 3
     onset_s: float = 0.0
     down_for_s: float = 6.0
+    pool_size: int = 8
+    extra_workers: int = 3
+    receipts_per_s: float = 6.0
+    temp_limit_bytes: int = 24_000_000
 
     @property
-    def services(self) -> tuple[str, str, str, str]:
-        return (self.api, self.worker, self.database, self.cache)
+    def services(self) -> tuple[str, ...]:
+        return (self.api, self.worker, self.pooler, self.printer, self.database, self.cache)
 
     @property
-    def supervised(self) -> tuple[str, str]:
-        """Name the services that supervisord runs, one process per region."""
+    def regional(self) -> tuple[str, str]:
+        """Name the services that run once in every region, and are released."""
         return (self.api, self.worker)
+
+    @property
+    def single(self) -> tuple[str, str]:
+        """Name the services that run once for all regions."""
+        return (self.pooler, self.printer)
+
+    @property
+    def supervised(self) -> tuple[str, ...]:
+        """Name the services that supervisord runs."""
+        return (*self.regional, *self.single)
 
     def names(self) -> frozenset[str]:
         """Every name that another seed must change."""
-        return frozenset((*self.services, *self.regions, *self.metrics.values(), self.team))
+        own = (self.flag, self.price_prefix, self.basket_prefix, self.basket_epoch)
+        return frozenset((*self.services, *self.regions, *self.metrics.values(), self.team, *own))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -164,13 +223,20 @@ def _renamed(rng: random.Random, seed: int) -> Blueprint:
     domain, roles = rng.choice(_DOMAINS), rng.choice(_ROLES)
     prefix, other = rng.choice(_PREFIXES), rng.choice(_OTHER_METRICS)
     person = rng.choice(_PEOPLE)
-    api, worker, database, cache = (f"{domain}-{role}" for role in roles)
+    prices, baskets, epoch = rng.choice(_CACHED)
+    api, worker, database, cache, pooler, printer = (f"{domain}-{role}" for role in roles)
     return Blueprint(
         seed=seed,
         api=api,
         worker=worker,
         database=database,
         cache=cache,
+        pooler=pooler,
+        printer=printer,
+        flag=rng.choice(_FLAGS),
+        price_prefix=prices,
+        basket_prefix=baskets,
+        basket_epoch=epoch,
         regions=tuple(rng.sample(_REGIONS, 2)),
         metrics={meaning: f"{prefix}_{name}" for meaning, name in other.items()},
         team=f"team-{domain}s",
@@ -193,4 +259,7 @@ def _resized(blueprint: Blueprint, rng: random.Random) -> Blueprint:
         failing_share=round(rng.uniform(0.28, 0.40), 2),
         onset_s=round(rng.uniform(0.0, 5.0), 1),
         down_for_s=round(rng.uniform(4.0, 7.0), 1),
+        pool_size=rng.randint(7, 10),
+        receipts_per_s=round(rng.uniform(5.0, 8.0), 1),
+        temp_limit_bytes=rng.randint(18, 30) * 1_000_000,
     )

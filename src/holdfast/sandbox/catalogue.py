@@ -4,20 +4,40 @@ Rule: plain files of the public formats and nothing else. Holdfast learns of the
 platform from these, as it would of anybody's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from holdfast.sandbox.site import READONLY_ROLE, Site
+from holdfast.sandbox.blueprint import Blueprint
+from holdfast.sandbox.database_catalogue import (
+    database_checks,
+    database_entry,
+    deployments,
+    pooler_entry,
+)
+from holdfast.sandbox.service_entries import (
+    HUNG_RUNBOOK,
+    LEAKING_RUNBOOK,
+    POOL_RUNBOOK,
+    QUEUE_AGE_S_MAX,
+    RESTART_RUNBOOK,
+    ROLLBACK_RUNBOOK,
+    SCALE_RUNBOOK,
+    TEMP_RUNBOOK,
+    api_entry,
+    cache_entry,
+    cache_url,
+    printer_entry,
+    worker_entry,
+)
+from holdfast.sandbox.site import Site
 
 RUNBOOKS = Path(__file__).with_name("runbooks")
-ROLLBACK_RUNBOOK = "rollback-after-bad-deploy"
-RESTART_RUNBOOK = "restart-a-down-service"
-QUEUE_AGE_S_MAX = 10
 PAGE = ("console", "webhook")
+FLOOD_DEPTH = 5_000  # no number of workers that can be added helps with more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +89,8 @@ def write_installation(
 
 
 def holdfast_yaml(site: Site, settings: Settings) -> dict[str, Any]:
-    """The settings: one sample a second, autonomy for the two runbooks, read-only checks."""
-    shape, dsn = site.blueprint, site.dsn(READONLY_ROLE)
+    """The settings: one sample a second, autonomy for the safe runbooks, read-only checks."""
+    shape = site.blueprint
     document: dict[str, Any] = {
         "mode": settings.mode,
         "listen": settings.listen,
@@ -79,13 +99,12 @@ def holdfast_yaml(site: Site, settings: Settings) -> dict[str, Any]:
         "runbooks": "runbooks",
         "lease_s": 8,  # short, so that a killed Holdfast is followed by the next within the demo
         "autonomy": _autonomy(site),
-        "checks": {
-            "timeout_s": 10,
-            "database": {"dsn": dsn, "service": shape.database},
-            "cache": {"url": f"unix://{site.cache_socket}", "service": shape.cache},
-            "disk": {"paths": [str(site.root)]},
+        "checks": {**_checks(site), **database_checks(site)},
+        "changes": {
+            "files": [{"path": str(site.flag_file), "service": shape.api, "kind": "flag"}],
+            "every_s": 1,
         },
-        "deployments": {"dsn": dsn, "table": "deployments"},
+        "deployments": deployments(site),
         "limits": {"restarts_per_target": 2, "restart_window_s": 600, "rollback_age_max_s": 3600},
         "cooldown_s": settings.cooldown_s,
         "verification": {"sustain_s": settings.sustain_s},
@@ -97,10 +116,17 @@ def holdfast_yaml(site: Site, settings: Settings) -> dict[str, Any]:
 
 
 def services_yaml(site: Site) -> dict[str, Any]:
-    """The catalogue: four services, who depends on what, how each is read and reached."""
+    """The catalogue: six services, who depends on what, how each is read and reached."""
     shape = site.blueprint
     return {
-        "services": [_api(site), _worker(site), _database(site), _cache(site)],
+        "services": [
+            api_entry(site),
+            worker_entry(site),
+            pooler_entry(site),
+            printer_entry(site),
+            database_entry(site),
+            cache_entry(site),
+        ],
         "contacts": {
             shape.on_call: {"name": shape.on_call_name, "role": "on-call", "page": list(PAGE)},
             shape.team: {"name": f"Owners ({shape.team})", "role": "owner", "page": list(PAGE)},
@@ -108,94 +134,29 @@ def services_yaml(site: Site) -> dict[str, Any]:
     }
 
 
-def _api(site: Site) -> dict[str, Any]:
-    shape, names = site.blueprint, site.blueprint.metrics
+def _checks(site: Site) -> dict[str, Any]:
+    """All checks but those of the database."""
+    shape, limit = site.blueprint, site.blueprint.temp_limit_bytes
+    temp = {"path": str(site.temp.resolve()), "limit_bytes": limit, "service": shape.printer}
     return {
-        "name": shape.api,
-        "depends_on": [shape.database, shape.cache],
-        **_supervised(site, shape.api),
-        "runbooks": [ROLLBACK_RUNBOOK, RESTART_RUNBOOK],
-        "metrics": {
-            "errors": {"ratio": [names["failures"], names["requests"]]},
-            "latency": {"mean": names["duration"]},
-            "traffic": {"rate": names["requests"]},
-            "saturation": {"gauge": names["waiting"]},
-            "memory": {"gauge": names["memory"]},
+        "timeout_s": 3,  # everything is on this machine; a page that hangs is given up at 1.8 s
+        "cache": {"url": cache_url(site), "service": shape.cache},
+        "disk": {"paths": [temp]},
+        "queue": {
+            "url": cache_url(site),
+            "lists": ["queue:{region}"],
+            "service": shape.worker,
+            "age_max_s": QUEUE_AGE_S_MAX,
+            "depth_max": 300,
+            "depth_down": FLOOD_DEPTH,
         },
-        "limits": {"memory": {"growth_per_minute_above": 50_000_000, "for_samples": 30}},
+        "processes": {},
+        "changes": {"window_s": 900},
     }
-
-
-def _worker(site: Site) -> dict[str, Any]:
-    """The workers depend on the API as well: without it nothing reaches their queue."""
-    shape, names = site.blueprint, site.blueprint.metrics
-    return {
-        "name": shape.worker,
-        "depends_on": [shape.api, shape.database, shape.cache],
-        **_supervised(site, shape.worker),
-        "runbooks": [ROLLBACK_RUNBOOK, RESTART_RUNBOOK],
-        "metrics": {
-            "errors": {"ratio": [names["job_failures"], names["jobs"]]},
-            "latency": {"mean": names["job_duration"]},
-            "traffic": {"rate": names["jobs"]},
-            "queue_age": {"gauge": names["queue_age"]},
-            "memory": {"gauge": names["memory"]},
-        },
-        "limits": {
-            "queue_age": {"above": QUEUE_AGE_S_MAX, "for_samples": 3},
-            "memory": {"growth_per_minute_above": 50_000_000, "for_samples": 30},
-        },
-    }
-
-
-def _database(site: Site) -> dict[str, Any]:
-    shape, names = site.blueprint, site.blueprint.metrics
-    return {
-        "name": shape.database,
-        **_people(site),
-        "scrape": {"global": site.store_url(shape.database)},
-        "metrics": {
-            "traffic": {"rate": names["commits"]},
-            "saturation": {"gauge": names["locks_waiting"]},
-            "connections": {"gauge": names["connections"]},
-        },
-    }
-
-
-def _cache(site: Site) -> dict[str, Any]:
-    shape, names = site.blueprint, site.blueprint.metrics
-    return {
-        "name": shape.cache,
-        **_people(site),
-        "scrape": {"global": site.store_url(shape.cache)},
-        "metrics": {
-            "traffic": {"rate": names["cache_commands"]},
-            "memory": {"gauge": names["cache_memory"]},
-        },
-    }
-
-
-def _supervised(site: Site, service: str) -> dict[str, Any]:
-    regions = site.blueprint.regions
-    release = {"directory": str(site.releases / service), "history": "deployments"}
-    process = f"{service}-{{region}}"
-    return {
-        **_people(site),
-        "regions": list(regions),
-        "scrape": {region: site.url(service, region, "/metrics") for region in regions},
-        "health": {region: site.url(service, region, "/healthz") for region in regions},
-        "control": {
-            "supervisord": {"socket": str(site.supervisor_socket), "process": process},
-            "release": release,
-        },
-    }
-
-
-def _people(site: Site) -> dict[str, Any]:
-    return {"owners": [site.blueprint.team], "on_call": site.blueprint.on_call}
 
 
 def _autonomy(site: Site) -> list[dict[str, str]]:
+    """Grant what is safe. A failover and a parked queue wait for a person, whatever is written."""
     because = "the sandbox's configuration grants it, so that the demo recovers by itself"
     return [
         {
@@ -204,15 +165,36 @@ def _autonomy(site: Site) -> list[dict[str, str]]:
             "granted_by": site.blueprint.on_call,
             "because": because,
         }
-        for runbook in (ROLLBACK_RUNBOOK, RESTART_RUNBOOK)
-        for service in site.blueprint.supervised
+        for runbook, services in _granted(site.blueprint).items()
+        for service in services
     ]
+
+
+def _granted(shape: Blueprint) -> Mapping[str, Sequence[str]]:
+    return {
+        ROLLBACK_RUNBOOK: shape.regional,
+        RESTART_RUNBOOK: shape.supervised,
+        HUNG_RUNBOOK: shape.supervised,
+        LEAKING_RUNBOOK: (*shape.regional, shape.printer),
+        POOL_RUNBOOK: (shape.cache, shape.pooler),
+        TEMP_RUNBOOK: (shape.printer,),
+        SCALE_RUNBOOK: (shape.worker,),
+    }
 
 
 def _filled(source: Path, site: Site, settings: Settings) -> str:
     text = source.read_text(encoding="utf-8")
+    shape = site.blueprint
     values = {
-        "on_call": site.blueprint.on_call,
+        "on_call": shape.on_call,
+        "api": shape.api,
+        "worker": shape.worker,
+        "database": shape.database,
+        "cache": shape.cache,
+        "price_prefix": shape.price_prefix,
+        "basket_epoch": shape.basket_epoch,
+        "flag": shape.flag,
+        "extra_workers": str(shape.extra_workers),
         "sustain_s": str(settings.sustain_s),
         "cooldown_s": str(settings.cooldown_s),
     }
@@ -221,6 +203,13 @@ def _filled(source: Path, site: Site, settings: Settings) -> str:
     return text
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what is said twice twice: Holdfast reads no anchors."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
 def _write_yaml(file: Path, document: Mapping[str, Any]) -> None:
-    text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.dump(dict(document), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
     file.write_text("# Written by the sandbox for this platform.\n" + text, encoding="utf-8")

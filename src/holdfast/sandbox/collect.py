@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.kernel import HoldfastError
-from holdfast.sandbox.grade import Incident
+from holdfast.sandbox.effects import Effect
+from holdfast.sandbox.facts import Incident
 from holdfast.sandbox.holdfast_process import Holdfast, Serving
-from holdfast.sandbox.observers import Effect
 from holdfast.sandbox.platform import Platform
 
 BARE_RULE = "holdfast_bare_rule_fired_total"

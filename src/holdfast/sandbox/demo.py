@@ -28,7 +28,8 @@ from holdfast.sandbox.ending import report
 from holdfast.sandbox.exposed import Instances
 from holdfast.sandbox.holdfast_process import Event
 from holdfast.sandbox.play import Run, play
-from holdfast.sandbox.scenarios import Plan, choose
+from holdfast.sandbox.scenario import Plan
+from holdfast.sandbox.scenarios import choose
 from holdfast.sandbox.scene import STAGES, Scene
 from holdfast.sandbox.view import View
 from holdfast.sandbox.watching import looking, sampling

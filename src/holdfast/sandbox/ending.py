@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from holdfast.sandbox.scenarios import DISMISSED, ESCALATED, HELD, NONE, RESOLVED
+from holdfast.sandbox.scenario import DISMISSED, ESCALATED, HELD, NONE, RESOLVED
 from holdfast.sandbox.scene import STAGES, Scene
 
 _WIDTH = 17

@@ -26,7 +26,32 @@ BAD_DEPLOY = "bad-deploy"
 SERVICE_DOWN = "service-down"
 NOVEL = "novel"
 HEALTHY = "healthy"
-FAULTS = (BAD_DEPLOY, SERVICE_DOWN, NOVEL, HEALTHY)
+CONNECTION_LEAK = "connection-leak"
+DISK_FULL = "disk-full"
+MEMORY_LEAK = "memory-leak"
+QUEUE_BACKLOG = "queue-backlog"
+QUEUE_FLOOD = "queue-flood"
+PRIMARY_DOWN = "primary-down"
+STALE_FLAG = "stale-flag"
+REGIONAL = "regional"
+FLAPPING = "flapping"
+BAD_RUNBOOK = "bad-runbook"
+FAULTS = (
+    BAD_DEPLOY,
+    SERVICE_DOWN,
+    NOVEL,
+    HEALTHY,
+    CONNECTION_LEAK,
+    DISK_FULL,
+    MEMORY_LEAK,
+    QUEUE_BACKLOG,
+    QUEUE_FLOOD,
+    PRIMARY_DOWN,
+    STALE_FLAG,
+    REGIONAL,
+    FLAPPING,
+    BAD_RUNBOOK,
+)
 SURGE = 3.0
 SURGE_S = 20.0
 
@@ -96,7 +121,7 @@ class LockHolder:
     """A batch session that locks the orders and does not let go: no runbook knows this failure."""
 
     def __init__(self, site: Site) -> None:
-        dsn = site.dsn() + " application_name=month-end-batch"
+        dsn = site.primary_dsn() + " application_name=month-end-batch"
         self._connection = psycopg.connect(dsn)
         self._connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         self.locked_at = SystemClock().now()

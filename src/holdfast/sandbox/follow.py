@@ -5,14 +5,17 @@ loses another.
 """
 
 import queue
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
 
 from holdfast.kernel.clock import SystemClock
 from holdfast.sandbox.holdfast_process import ENDED, Event, Events
+from holdfast.sandbox.scenario import DISMISSED, ESCALATED, HELD, RESOLVED
 
 _OVER = frozenset({"resolved", "dismissed", "merged", "closed"})
 _HANDED_OVER = frozenset({"held", "escalated", "paged"})
+# What a record takes back of what was seen before it.
+_UNDOES = {"reopened": _OVER | _HANDED_OVER, "resumed": _HANDED_OVER}
 _WAIT_S = 0.25  # how late a condition on time alone may be noticed
 
 
@@ -27,6 +30,7 @@ class Follower:
         self._on_death = on_death
         self._clock = SystemClock()
         self.records: dict[str, set[str]] = defaultdict(set)
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.ticks = 0
         self.bare_rule_fired = 0
         self.last_text = ""
@@ -53,12 +57,18 @@ class Follower:
         """The incidents that have not ended."""
         return [name for name, kinds in self.records.items() if not kinds & _OVER]
 
-    @property
-    def ended(self) -> bool:
-        """Whether there was an incident, and each is over or in a person's hands."""
-        return bool(self.records) and all(
-            kinds & _OVER or kinds >= _HANDED_OVER for kinds in self.records.values()
+    def ended(self, outcomes: Collection[str], *, incidents: int = 1) -> bool:
+        """Whether that many incidents were seen, and each has come to one of these outcomes."""
+        over = bool({RESOLVED, DISMISSED} & set(outcomes))
+        handed_over = bool({HELD, ESCALATED} & set(outcomes))
+        return len(self.records) >= incidents and all(
+            (over and kinds & _OVER) or (handed_over and kinds >= _HANDED_OVER)
+            for kinds in self.records.values()
         )
+
+    def first_with(self, kind: str, count: int) -> str | None:
+        """Name the first incident that has had so many records of a kind."""
+        return next((name for name, seen in self.counts.items() if seen[kind] >= count), None)
 
     def until(self, holds: Callable[[], bool], limit_s: float) -> bool:
         """Take events until `holds`, for at most `limit_s`. Says whether it does."""
@@ -81,7 +91,10 @@ class Follower:
                 self.bare_rule_fired += bool(event["bare_rule"])
                 self._series, self._warm = event["series"], event["warm"]
             case "record":
-                self.records[event["incident_id"]].add(event["kind"])
+                incident_id, kind = event["incident_id"], event["kind"]
+                self.records[incident_id] -= _UNDOES.get(kind, frozenset())
+                self.records[incident_id].add(kind)
+                self.counts[incident_id][kind] += 1
                 self.last_text = f"{event['incident_id']} {event['text']}"
             case "trouble":
                 self.trouble.append(f"Holdfast met trouble of its own: {event['text']}")

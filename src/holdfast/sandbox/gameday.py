@@ -18,8 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from holdfast.kernel.clock import SystemClock
-from holdfast.sandbox.grade import Facts, grade
-from holdfast.sandbox.scenarios import SCENARIOS, Plan, choose
+from holdfast.sandbox.facts import Facts
+from holdfast.sandbox.grade import grade
+from holdfast.sandbox.scenario import Plan
+from holdfast.sandbox.scenarios import SCENARIOS, choose
 
 PLAYER = (sys.executable, "-m", "holdfast.sandbox.play")
 RUN_LIMIT_S = 420.0
@@ -202,6 +204,7 @@ def describe(document: Document, width: int) -> str:
     if document["incident_id"]:
         facts.append(f"detected {_seconds(document['detected_s'])}")
         facts.append(f"recovered {_seconds(document['recovered_s'])}")
+        facts.append(_parts(document["recovery"]))
     facts.append(f"pages {document['pages']}")
     facts.append(f"duplicates {document['duplicate_effects']}")
     facts.append(f"bare rule fired {document['bare_rule_fired']}x")
@@ -210,6 +213,16 @@ def describe(document: Document, width: int) -> str:
     below = [f"why not: {reason}" for reason in document["why_not"]]
     below += [f"its events: {document['events']}"] if "events" in document else []
     return "\n".join([head, *(f"        {line}" for line in below)])
+
+
+def _parts(recovery: Mapping[str, float | None] | None) -> str | None:
+    """Say where the time to recover went, and how it compares with what was declared."""
+    if recovery is None:
+        return None
+    names = ("detect", "act", "sustain", "person", "other")
+    told = ", ".join(f"{n} {recovery[f'{n}_s']:.1f}" for n in names if recovery[f"{n}_s"])
+    ratio = recovery["ratio"]
+    return f"({told}{'' if ratio is None else f'; {ratio:.2f} times what is declared'})"
 
 
 def summarise(documents: Sequence[Document]) -> dict[str, Any]:
@@ -234,6 +247,7 @@ def _row(documents: Sequence[Document]) -> dict[str, Any]:
         "outcomes": outcomes,
         "detected_s": _median(documents, "detected_s"),
         "recovered_s": _median(documents, "recovered_s"),
+        "recovery_ratio": _worst_ratio(documents),
         "pages": sum(document["pages"] for document in documents),
         "bare_rule_fired": sum(document["bare_rule_fired"] for document in documents),
     }
@@ -241,7 +255,7 @@ def _row(documents: Sequence[Document]) -> dict[str, Any]:
 
 def describe_summary(summary: Mapping[str, Any]) -> list[str]:
     """Say the summary in lines: a row for each scenario, then the whole."""
-    rows = [("scenario", "passed", "outcome", "detected", "recovered", "pages", "bare rule")]
+    rows = [("scenario", "passed", "outcome", "detected", "recovered", "ratio", "pages")]
     for name, row in summary["scenarios"].items():
         rows.append(
             (
@@ -250,8 +264,8 @@ def describe_summary(summary: Mapping[str, Any]) -> list[str]:
                 "/".join(row["outcomes"]),
                 _seconds(row["detected_s"]),
                 _seconds(row["recovered_s"]),
+                "–" if row["recovery_ratio"] is None else f"{row['recovery_ratio']:.2f}",
                 str(row["pages"]),
-                f"fired {row['bare_rule_fired']}x",
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -265,6 +279,13 @@ def describe_summary(summary: Mapping[str, Any]) -> list[str]:
 def _median(documents: Sequence[Document], field_name: str) -> float | None:
     values = [d[field_name] for d in documents if d[field_name] is not None]
     return round(statistics.median(values), 2) if values else None
+
+
+def _worst_ratio(documents: Sequence[Document]) -> float | None:
+    """The worst of the runs: a bound that most of them keep is none."""
+    found = [d["recovery"]["ratio"] for d in documents if d.get("recovery")]
+    known = [ratio for ratio in found if ratio is not None]
+    return max(known) if known else None
 
 
 def _seconds(value: float | None) -> str:

@@ -9,20 +9,32 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from holdfast.kernel import BadInputError
 from holdfast.kernel.clock import SystemClock
-from holdfast.sandbox import faults
+from holdfast.sandbox import (
+    database_faults,
+    failover_aftercare,
+    faults,
+    flag_faults,
+    queue_faults,
+    service_faults,
+)
 from holdfast.sandbox.blueprint import Blueprint, default_blueprint
+from holdfast.sandbox.breakage import Breakage
+from holdfast.sandbox.effects import Effect
 from holdfast.sandbox.faults import Injected, LockHolder
+from holdfast.sandbox.flag_faults import seed_flags
 from holdfast.sandbox.link import KeeperLink
-from holdfast.sandbox.observers import Effect, Observers
-from holdfast.sandbox.postgres import prepare_database, start_postgres
+from holdfast.sandbox.observers import Observers
+from holdfast.sandbox.postgres import prepare_database
 from holdfast.sandbox.releases import seed_releases
 from holdfast.sandbox.site import STORES, ReservedPorts, Site, build_directories, process_name
+from holdfast.sandbox.standby import DatabasePair
 from holdfast.sandbox.supervisor import Supervisor, start_supervisor, wait_for_processes
 from holdfast.sandbox.traffic import Traffic, start_traffic
 from holdfast.sandbox.valkey import start_valkey, wait_for_valkey
@@ -35,9 +47,11 @@ class Platform:
         self.site = site
         self.link = link
         self.traffic = Traffic(site)
+        self.databases = DatabasePair(site, link)
         self.timings: dict[str, float] = {}
         self._ports = ports
         self._holders: list[LockHolder] = []
+        self._broken: list[Breakage] = []
         self._closing = contextlib.ExitStack()
         self._closing.callback(ports.close)
         self._closing.callback(link.stop)
@@ -74,11 +88,13 @@ class Platform:
         site.save()
         with self._timed("database and cache"):
             start_valkey(site, self.link)
-            start_postgres(site, self.link)
+            self.databases.start()
             prepare_database(site)
             wait_for_valkey(site)
+            self.databases.wait_until_streaming()
         with self._timed("releases"):
             seed_releases(site, SystemClock().now())
+            seed_flags(site)
         with self._timed("services"):
             start_supervisor(site, self.link)
             self.supervisor: Supervisor = wait_for_processes(site)
@@ -108,6 +124,8 @@ class Platform:
         """End every process of the platform and wait until it has ended."""
         while self._holders:
             self._holders.pop().release()
+        while self._broken:
+            self._broken.pop().release()
         self._closing.close()
 
     @property
@@ -126,9 +144,14 @@ class Platform:
             faults.NOVEL: self._novel,
             faults.HEALTHY: self._surge,
         }
-        if fault not in injections:
+        if fault in injections:
+            return injections[fault](**options)
+        breakages = self._breakages()
+        if fault not in breakages:
             raise faults.unknown_fault(fault)
-        return injections[fault](**options)
+        with self.observers.own():
+            self._broken.append(breakages[fault](**options))
+        return self._broken[-1].injected
 
     def heal(self, injected: Injected) -> None:
         """Undo a fault, as an operator would."""
@@ -142,8 +165,36 @@ class Platform:
             case faults.NOVEL:
                 while self._holders:
                     self._holders.pop().release()
-            case _:
+            case faults.HEALTHY:
                 self.traffic.resume()
+            case _:
+                broken = next(each for each in self._broken if each.injected == injected)
+                self._broken.remove(broken)
+                broken.release()
+                with self.observers.own():
+                    broken.heal()
+
+    def _breakages(self) -> Mapping[str, Callable[..., Breakage]]:
+        """Give for each fault that lasts what makes it."""
+        site = self.site
+        return {
+            faults.CONNECTION_LEAK: partial(database_faults.ConnectionLeak, site),
+            faults.PRIMARY_DOWN: partial(database_faults.PrimaryDown, site, self.databases),
+            faults.DISK_FULL: partial(service_faults.DiskFull, site),
+            faults.MEMORY_LEAK: partial(service_faults.MemoryLeak, site),
+            faults.QUEUE_BACKLOG: partial(queue_faults.Backlog, site),
+            faults.QUEUE_FLOOD: partial(queue_faults.Backlog, site, flood=True),
+            faults.STALE_FLAG: partial(flag_faults.StaleFlag, site),
+            faults.REGIONAL: partial(service_faults.Regional, site),
+            faults.FLAPPING: partial(service_faults.Flapping, site),
+            faults.BAD_RUNBOOK: partial(service_faults.BadRunbook, site),
+        }
+
+    def aftercare(self, injected: Injected) -> Mapping[str, bool]:
+        """Do what people do once the incident of this fault is over; say what held."""
+        if injected.fault != faults.PRIMARY_DOWN:
+            raise BadInputError(f"{injected.fault} needs no aftercare; only a failover does")
+        return failover_aftercare.aftercare(self.site, self.databases)
 
     def observe(self) -> tuple[Effect, ...]:
         """List what happened at the targets and was not the sandbox's doing."""
@@ -178,8 +229,8 @@ class Platform:
 
 
 def _port_names(shape: Blueprint) -> tuple[str, ...]:
-    supervised = tuple(process_name(s, r) for s in shape.supervised for r in shape.regions)
-    return (*supervised, STORES)
+    regional = tuple(process_name(s, r) for s in shape.regional for r in shape.regions)
+    return (*shape.single, *regional, STORES)
 
 
 def _fresh_directory(directory: Path | None) -> Path:

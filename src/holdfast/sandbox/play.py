@@ -21,14 +21,17 @@ from holdfast.kernel.clock import SystemClock, format_at
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.catalogue import Settings, write_installation
 from holdfast.sandbox.collect import Collected, collect
+from holdfast.sandbox.facts import Crash, Facts, Part
 from holdfast.sandbox.faults import Injected
 from holdfast.sandbox.follow import Follower
-from holdfast.sandbox.grade import Crash, Facts, grade
+from holdfast.sandbox.grade import grade
 from holdfast.sandbox.holdfast_process import Event, Events, Holdfast, Serving
 from holdfast.sandbox.link import ENVIRONMENT_MARK
+from holdfast.sandbox.operator import Operator
 from holdfast.sandbox.pager import Pager
 from holdfast.sandbox.platform import Platform
-from holdfast.sandbox.scenarios import Plan, choose
+from holdfast.sandbox.scenario import OUTCOMES, Move, Plan
+from holdfast.sandbox.scenarios import choose
 
 WARM_UP_LIMIT_S = 120.0
 CALM_LIMIT_S = 90.0
@@ -63,6 +66,8 @@ class Run:
         )
         self.serving: Serving | None = None
         self.injected: Injected | None = None
+        self.also: tuple[Part, ...] = ()
+        self.aftercare: Mapping[str, bool] | None = None
         self.crash: Crash | None = None
         self.bare_rule_before = 0
         self.timings: dict[str, float] = {}
@@ -113,6 +118,16 @@ class Run:
         scenario = self.plan.scenario
         self.injected = self.platform.inject(scenario.fault, **scenario.options)
         self.tell(_told(self.injected, scenario.title))
+        for other in scenario.also:
+            injected = self.platform.inject(other.fault, **other.options)
+            self.tell(_told(injected, other.title))
+            part = Part(
+                scenario=other,
+                injected_at=injected.injected_at,
+                entity=injected.entity or "",
+                region=injected.region,
+            )
+            self.also = (*self.also, part)
 
     def follow(self) -> None:
         scenario = self.plan.scenario
@@ -124,6 +139,9 @@ class Run:
                     f"no end within {scenario.limit_s:.0f} s of the fault; "
                     f"the last record: {self.follower.last_text or 'none'}"
                 )
+        if scenario.aftercare and not self.trouble and self.injected is not None:
+            with self.timed("aftercare"):
+                self.aftercare = self.platform.aftercare(self.injected)
         with self.timed("aftermath"):
             last = self.follower.ticks + TICKS_AFTER_THE_END
             self.follower.until(lambda: self.follower.ticks >= last, 4.0 * TICKS_AFTER_THE_END)
@@ -141,8 +159,28 @@ class Run:
                 return False
             self.platform.traffic.stop()
             self.tell({"event": "traffic stopped", "at": format_at(self.clock.now())})
+        for move in self.plan.scenario.moves:
+            if not self._move(move, until - self.clock.monotonic()):
+                return False
         left_s = until - self.clock.monotonic()
-        return self.follower.until(lambda: self.follower.ended, left_s)
+        return self.follower.until(self._is_over, left_s)
+
+    def _is_over(self) -> bool:
+        """Say whether each incident has come to an end; one that may still go on has not."""
+        scenario = self.plan.scenario
+        ends = scenario.ends if scenario.moves or scenario.patient else OUTCOMES
+        return self.follower.ended(ends, incidents=1 + len(scenario.also))
+
+    def _move(self, move: Move, limit_s: float) -> bool:
+        """Let the one on call do one thing once its record came; False when it never did."""
+        if not self.follower.until(
+            lambda: self.follower.first_with(move.after, move.count) is not None, limit_s
+        ):
+            return False
+        incident_id = self.follower.first_with(move.after, move.count) or ""
+        said = Operator(self.holdfast, self.platform.blueprint).do(move, incident_id)
+        self.tell({"event": "moved", "at": format_at(self.clock.now()), "text": said})
+        return True
 
     def _on_death(self, code: int) -> None:
         """Serve is gone. That is what a crash run waits for, once; it is trouble otherwise."""
@@ -173,6 +211,8 @@ class Run:
             collected=collected is not None,
             trouble=(*self.trouble, *dict.fromkeys(self.follower.trouble)),
             timings=self.timings,
+            also=self.also,
+            aftercare=self.aftercare,
         )
 
 

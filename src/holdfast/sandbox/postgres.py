@@ -1,8 +1,8 @@
 """The sandbox's own PostgreSQL: a real server on a unix socket, thrown away afterwards.
 
 Rule: no TCP port, no root. As root the server runs as `nobody`, since PostgreSQL
-refuses to be root. `fsync` is off and the write-ahead log minimal because this
-database outlives nothing; never copy these settings to one whose data matters.
+refuses to be root. `fsync` is off because this database outlives nothing; never copy these
+settings to one whose data matters. What differs between the two servers is in `standby`.
 """
 
 import importlib.util
@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import LiteralString
 
@@ -20,21 +21,30 @@ from psycopg import sql
 
 from holdfast.kernel import HoldfastError
 from holdfast.sandbox.link import KeeperLink
-from holdfast.sandbox.site import DATABASE, OWNER_ROLE, READONLY_ROLE, Site, passable
+from holdfast.sandbox.site import (
+    DATABASE,
+    FAILOVER_ROLE,
+    OWNER_ROLE,
+    READONLY_ROLE,
+    Site,
+    passable,
+)
 
 SUPERUSER = "postgres"
 READY_TIMEOUT_S = 15.0
 SCHEMA_FILE = Path(__file__).with_name("schema.sql")
+# The numbers of connections and senders stay as initdb wrote them: a standby refuses to have fewer.
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
     "shared_buffers": "16MB",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
+    "wal_level": "replica",
+    "wal_keep_size": "64MB",
+    "min_wal_size": "8MB",
+    "wal_retrieve_retry_interval": "200ms",
+    "wal_receiver_status_interval": "1s",
     "autovacuum": "off",
     "jit": "off",
     "log_min_messages": "warning",
@@ -42,28 +52,35 @@ _SETTINGS = {
 }
 
 
-def start_postgres(site: Site, link: KeeperLink) -> int:
-    """Make a cluster, start its server, and return the postmaster's pid. It may not answer yet."""
-    binaries = _usable(postgres_binaries(), site)
-    identity = _identity()
-    data = site.database_directory
-    data.mkdir(mode=0o700)
-    if identity:
-        os.chown(data, *identity)
-        os.chown(site.run, *identity)
-    _initdb(binaries, data, identity)
-    argv = [str(binaries / "postgres"), "-D", str(data), "-k", str(site.run)]
-    for name, value in _SETTINGS.items():
+def start_server(site: Site, link: KeeperLink, data: Path, sockets: Path, follow: str) -> int:
+    """Start the server of one data directory, and return the postmaster's pid.
+
+    `follow` is where it streams from when it is a standby. It may not answer yet.
+    """
+    identity = server_identity()
+    argv = [str(usable_binaries(site) / "postgres"), "-D", str(data), "-k", str(sockets)]
+    for name, value in {**_SETTINGS, "primary_conninfo": follow}.items():
         argv += ["-c", f"{name}={value}"]
-    return link.start(
-        argv, log=site.logs / "postgres.log", identity=identity, end_signal=signal.SIGQUIT
-    )
+    log = site.logs / f"{data.name}.log"
+    return link.start(argv, log=log, identity=identity, end_signal=signal.SIGQUIT)
+
+
+def make_cluster(site: Site) -> Path:
+    """Make the first server's data directory; nothing has run on it yet."""
+    data = site.database_directory
+    private_directory(data)
+    if identity := server_identity():
+        os.chown(site.run, *identity)
+    argv = ["initdb", "-D", str(data), "-U", SUPERUSER, "--auth=trust", "--wal-segsize=1"]
+    argv += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    run_tool(site, argv)
+    return data
 
 
 def prepare_database(site: Site) -> None:
-    """Wait until the server answers, then make the roles, the database and its tables."""
+    """Wait until the first server answers, then make the roles, the database and its tables."""
     with _first_connection(site) as admin:
-        for role in (OWNER_ROLE, READONLY_ROLE):
+        for role in (OWNER_ROLE, READONLY_ROLE, FAILOVER_ROLE):
             admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
         admin.execute(
             sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY file_copy").format(
@@ -98,30 +115,38 @@ def _schema() -> LiteralString:
     return SCHEMA_FILE.read_text(encoding="utf-8")
 
 
-def _identity() -> tuple[int, int] | None:
-    """Whom the server runs as: ourselves, or `nobody` when we are root."""
+def server_identity() -> tuple[int, int] | None:
+    """Whom a server runs as: ourselves, or `nobody` when we are root."""
     if os.geteuid() != 0:
         return None
     user = pwd.getpwnam("nobody")
     return user.pw_uid, user.pw_gid
 
 
-def _usable(binaries: Path, site: Site) -> Path:
-    """Copy the binaries next to the data when the other user can't reach where they are."""
+def private_directory(path: Path) -> None:
+    """Make a directory that only the servers' user can enter."""
+    path.mkdir(mode=0o700)
+    if identity := server_identity():
+        os.chown(path, *identity)
+
+
+def usable_binaries(site: Site) -> Path:
+    """Where the servers' user can run them: a copy next to the data, if need be."""
+    binaries = postgres_binaries()
     if os.geteuid() != 0 or passable(binaries):
         return binaries
     copy = site.run / "pginstall"
-    shutil.copytree(binaries.parent, copy, symlinks=True)
+    if not copy.exists():
+        shutil.copytree(binaries.parent, copy, symlinks=True)
     return copy / "bin"
 
 
-def _initdb(binaries: Path, data: Path, identity: tuple[int, int] | None) -> None:
-    uid, gid = identity or (None, None)
-    argv = [str(binaries / "initdb"), "-D", str(data), "-U", SUPERUSER, "--auth=trust"]
-    argv += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+def run_tool(site: Site, argv: Sequence[str]) -> None:
+    """Run one of PostgreSQL's programs as the servers' user; say what it said when it failed."""
+    uid, gid = server_identity() or (None, None)
     done = subprocess.run(
-        argv,
-        cwd=data,
+        [str(usable_binaries(site) / argv[0]), *argv[1:]],
+        cwd=site.run,
         capture_output=True,
         text=True,
         check=False,
@@ -131,7 +156,7 @@ def _initdb(binaries: Path, data: Path, identity: tuple[int, int] | None) -> Non
     )
     if done.returncode != 0:
         raise HoldfastError(
-            f"initdb failed with {done.returncode} in {data}: {done.stderr.strip()[-400:]}; "
+            f"{argv[0]} failed with {done.returncode} in {site.run}: {done.stderr.strip()[-400:]}; "
             "check that the directory is on a local disk with 100 MB free"
         )
 

@@ -54,12 +54,12 @@ def version_name(number: int) -> str:
 def seed_releases(site: Site, now: datetime) -> None:
     """Write the good releases, point the links at the newest, and fill the history."""
     shape = site.blueprint
-    for service in shape.supervised:
+    for service in shape.regional:
         for offset, _hours in HISTORY_HOURS:
             write_release(site, service, version_name(shape.good_version + offset))
         switch(site, service, version_name(shape.good_version))
-    with psycopg.connect(site.dsn()) as connection:
-        for service in shape.supervised:
+    with psycopg.connect(site.primary_dsn()) as connection:
+        for service in shape.regional:
             for (offset, hours), who in zip(HISTORY_HOURS, _DEPLOYERS, strict=True):
                 number = shape.good_version + offset
                 version, previous = version_name(number), version_name(number - 1)
@@ -93,12 +93,17 @@ def current_version(site: Site, service: str) -> str:
 
 def deploy_bad(site: Site, now: datetime) -> str:
     """Deploy the API's next release, the one with the bug; return its version."""
+    return deploy(site, now, summary="coupons in one line", bad=True)
+
+
+def deploy(site: Site, now: datetime, *, summary: str, bad: bool = False) -> str:
+    """Deploy the API's next release and record it; return its version."""
     service = site.blueprint.api
     before = current_version(site, service)
     version = version_name(1 + max(_number(path.name) for path in _written(site, service)))
-    write_release(site, service, version, bad=True)
-    with psycopg.connect(site.dsn()) as connection:
-        _record(connection, service, version, before, now, "j.lindqvist", "coupons in one line")
+    write_release(site, service, version, bad=bad)
+    with psycopg.connect(site.primary_dsn()) as connection:
+        _record(connection, service, version, before, now, "j.lindqvist", summary)
     switch(site, service, version)
     return version
 

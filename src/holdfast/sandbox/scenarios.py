@@ -5,64 +5,48 @@ the grader compares; neither holds a case for one of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.kernel import BadInputError
 from holdfast.sandbox import faults
+from holdfast.sandbox.scenario import (
+    CRASH_POINTS,
+    DISMISSED,
+    ESCALATED,
+    HELD,
+    NONE,
+    RESOLVED,
+    Move,
+    Plan,
+    Scenario,
+)
 
-RESOLVED = "resolved"
-HELD = "held"
-ESCALATED = "escalated"
-DISMISSED = "dismissed"
-NONE = "none"
-OUTCOMES = (RESOLVED, HELD, ESCALATED, DISMISSED, NONE)
-
-# How many effects the observers must have seen when Holdfast dies at each of its crash points.
-CRASH_POINTS: Mapping[str, int] = {
-    "before_intent": 0,
-    "after_intent": 0,
-    "after_effect": 1,
-    "after_outcome": 1,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """One row of the table.
-
-    `ends` maps each accepted outcome to whether somebody has to be paged with it. `allowed` maps
-    an action to how often it may be performed; `needed` actions must have been. An empty
-    `incident_types` accepts any. `find_root` asks for the entity that the fault was put into.
-    """
-
-    name: str
-    title: str
-    fault: str
-    ends: Mapping[str, bool]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    incident_types: frozenset[str] = frozenset()
-    find_root: bool = True
-    allowed: Mapping[str, int] = field(default_factory=dict)
-    needed: frozenset[str] = frozenset()
-    stop_traffic_at: str | None = None
-    crash_points: tuple[str, ...] = ()
-    bare_rule_fires: bool = False
-    watch_s: float | None = None
-    limit_s: float = 90.0
-
+# Ticks of a second that each way of opening needs: a target down, a composite, a declared limit.
+_DOWN_S, _COMPOSITE_S, _LIMIT_S = 2.0, 3.0, 3.0
 
 _BAD_DEPLOY: Mapping[str, Any] = {
     "fault": faults.BAD_DEPLOY,
     "incident_types": frozenset({"high_error_rate"}),
     "allowed": {"rollback_deploy": 1},
+    "window_s": _COMPOSITE_S,
 }
 _DOWN: Mapping[str, Any] = {
     "fault": faults.SERVICE_DOWN,
     "incident_types": frozenset({"service_down"}),
     "allowed": {"restart_service": 2},
     "needed": frozenset({"restart_service"}),
+    "window_s": _DOWN_S,
 }
+_DISK_FULL = Scenario(
+    name="disk-full",
+    title="a forgotten export fills the temp directory that receipts are drafted in",
+    fault=faults.DISK_FULL,
+    incident_types=frozenset({"disk_full"}),
+    allowed={"clear_cache": 1},
+    needed=frozenset({"clear_cache"}),
+    ends={RESOLVED: False},
+    window_s=3.0 + _LIMIT_S,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -118,24 +102,160 @@ SCENARIOS: tuple[Scenario, ...] = (
         limit_s=120.0,
         **_BAD_DEPLOY,
     ),
+    Scenario(
+        name="connection-leak",
+        title="a reporting client holds nearly every pooled connection open, with locks",
+        fault=faults.CONNECTION_LEAK,
+        incident_types=frozenset({"connection_leak"}),
+        allowed={"clear_cache": 1, "restart_service": 1},
+        needed=frozenset({"restart_service"}),
+        on={"clear_cache": "cache"},
+        ends={RESOLVED: False},
+        window_s=1.0 + _LIMIT_S,
+    ),
+    _DISK_FULL,
+    Scenario(
+        name="memory-leak",
+        title="a client that stopped reading makes one API process keep what it can't send",
+        fault=faults.MEMORY_LEAK,
+        incident_types=frozenset({"memory_growth"}),
+        allowed={"restart_service": 2},
+        needed=frozenset({"restart_service"}),
+        ends={RESOLVED: False},
+        window_s=15.0,
+        limit_s=120.0,
+    ),
+    Scenario(
+        name="queue-backlog",
+        title="a bulk import puts more jobs into one queue than its workers can do",
+        fault=faults.QUEUE_BACKLOG,
+        incident_types=frozenset({"queue_backlog"}),
+        allowed={"scale_up": 1},
+        needed=frozenset({"scale_up"}),
+        ends={RESOLVED: False},
+        window_s=10.0 + _LIMIT_S,
+        limit_s=150.0,
+    ),
+    Scenario(
+        name="queue-flood",
+        title="an import so large that no number of workers helps: park it, if a person says so",
+        fault=faults.QUEUE_FLOOD,
+        incident_types=frozenset({"queue_backlog"}),
+        allowed={"drain_queue": 1},
+        needed=frozenset({"drain_queue"}),
+        approved=frozenset({"drain_queue"}),
+        moves=(
+            Move(
+                do="approve",
+                after="approval_requested",
+                because="the import can wait; its jobs are parked and can be put back",
+            ),
+        ),
+        ends={RESOLVED: True},
+        window_s=10.0 + _LIMIT_S,
+        limit_s=150.0,
+    ),
+    Scenario(
+        name="primary-down",
+        title="the database's primary dies and does not come back",
+        fault=faults.PRIMARY_DOWN,
+        incident_types=frozenset({"service_down"}),
+        allowed={"failover_db": 1},
+        needed=frozenset({"failover_db"}),
+        approved=frozenset({"failover_db"}),
+        moves=(
+            Move(
+                do="approve",
+                after="approval_requested",
+                because="the primary's host is gone and the standby has everything",
+            ),
+        ),
+        ends={RESOLVED: True},
+        aftercare=True,
+        window_s=_DOWN_S,
+        limit_s=120.0,
+    ),
+    Scenario(
+        name="stale-flag",
+        title="a bad cache invalidation and an old canary flag break the workers downstream",
+        fault=faults.STALE_FLAG,
+        incident_types=frozenset({"high_error_rate", "queue_backlog"}),
+        allowed={"disable_flag": 1, "clear_cache": 1},
+        needed=frozenset({"disable_flag", "clear_cache"}),
+        on={"clear_cache": "cache"},
+        approved=frozenset({"disable_flag", "clear_cache"}),
+        moves=(
+            Move(
+                do="direct",
+                after="held",
+                action="disable_flag",
+                target="{api}",
+                params={"flag": "{flag}"},
+                expect=('up{{service="{api}"}} == 1 for 3s in each region',),
+                because="the flag was widened just before the workers began to fail",
+            ),
+            Move(
+                do="direct",
+                after="held",
+                count=2,
+                action="clear_cache",
+                target="{cache}",
+                params={"prefix": "{basket_epoch}"},
+                expect=(
+                    'errors{{service="{worker}"}} <= baseline * 1.2 + 0.02 for 6s in each region',
+                ),
+                because="the API and the workers disagree on the epoch of the baskets",
+            ),
+        ),
+        ends={RESOLVED: True},
+        window_s=_COMPOSITE_S,
+        limit_s=150.0,
+    ),
+    Scenario(
+        name="regional",
+        title="the API of one region hangs: its process is there and answers nothing",
+        fault=faults.REGIONAL,
+        incident_types=frozenset({"service_down"}),
+        allowed={"restart_service": 2},
+        needed=frozenset({"restart_service"}),
+        ends={RESOLVED: False},
+        window_s=_DOWN_S + 1.0,
+        limit_s=120.0,
+    ),
+    Scenario(
+        name="two-at-once",
+        title="the bad release, and at the same time the full temp directory of another service",
+        needed=frozenset({"rollback_deploy"}),
+        ends={RESOLVED: False},
+        also=(_DISK_FULL,),
+        limit_s=120.0,
+        **_BAD_DEPLOY,
+    ),
+    Scenario(
+        name="flapping",
+        title="one process dies again some seconds after each start: it comes and goes",
+        fault=faults.FLAPPING,
+        incident_types=frozenset({"service_down"}),
+        allowed={"restart_service": 2},
+        needed=frozenset({"restart_service"}),
+        ends={HELD: True},
+        patient=True,
+        limit_s=150.0,
+    ),
+    Scenario(
+        name="bad-runbook",
+        title="prices are broken in the database while a harmless release goes out",
+        fault=faults.BAD_RUNBOOK,
+        incident_types=frozenset({"high_error_rate"}),
+        find_root=False,
+        allowed={"rollback_deploy": 1},
+        needed=frozenset({"rollback_deploy"}),
+        on={"rollback_deploy": "api"},
+        ends={HELD: True},
+        limit_s=120.0,
+    ),
 )
 BY_NAME: Mapping[str, Scenario] = {scenario.name: scenario for scenario in SCENARIOS}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """One run of one scenario."""
-
-    scenario: Scenario
-    seed: int = 0
-    run: int = 1
-    crash_point: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Say which run of what this is, as `choose` reads it."""
-        at = f":{self.crash_point}" if self.crash_point else ""
-        return f"{self.scenario.name}{at}"
 
 
 def choose(name: str) -> tuple[Plan, ...]:

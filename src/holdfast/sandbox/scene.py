@@ -15,7 +15,7 @@ from holdfast.kernel.clock import parse_at
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.exposed import Reading
 from holdfast.sandbox.holdfast_process import Event
-from holdfast.sandbox.scenarios import Plan
+from holdfast.sandbox.scenario import Plan
 
 SECONDS_KEPT = 40
 TICKS_AN_ANOMALY_SHOWS = 3
@@ -86,6 +86,8 @@ class Scene:
                 return self._say(event["at"], text)
             case "restarted":
                 return self._say(event["at"], "Holdfast was started again, on the same ledger")
+            case "moved":
+                return self._say(event["at"], event["text"])
             case "traffic stopped":
                 return self._say(event["at"], "all traffic stopped")
             case "record":

@@ -41,3 +41,12 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT CREATE ON SCHEMA public TO shop_owner;
 REVOKE TEMPORARY ON DATABASE shop FROM PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO holdfast_readonly;
+
+-- Holdfast's failover: its token table (docs/reference/configuration.md), and the right to promote.
+CREATE TABLE holdfast_token (
+    target text NOT NULL, incident text NOT NULL, fence bigint NOT NULL, key text PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), promoted_at timestamptz
+);
+GRANT SELECT, INSERT, UPDATE ON holdfast_token TO holdfast_failover;
+GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO holdfast_failover;
+ALTER ROLE holdfast_failover CONNECTION LIMIT 4;

@@ -18,10 +18,12 @@ from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.processes import LINUX
 
 SOCKET_PATH_MAX = 92  # sun_path holds 108 bytes on Linux and 104 on macOS; PostgreSQL adds its name
+GLOBAL = "global"  # the region of what runs once for all regions
 STORES = "stores"  # the port of the exporter that speaks for the database and the cache
 DATABASE = "shop"
 OWNER_ROLE = "shop_owner"
 READONLY_ROLE = "holdfast_readonly"
+FAILOVER_ROLE = "holdfast_failover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,47 @@ class Site:
     def database_directory(self) -> Path:
         return self.run / "postgres"
 
+    @property
+    def standby_directory(self) -> Path:
+        return self.run / "standby"
+
+    @property
+    def standby_socket_directory(self) -> Path:
+        return self.run / "sb"
+
+    @property
+    def pool_socket_directory(self) -> Path:
+        return self.run / "pool"
+
+    @property
+    def flag_file(self) -> Path:
+        return self.root / "flags" / "flags.json"
+
+    @property
+    def temp(self) -> Path:
+        """Where the printer keeps its drafts; its size is limited by the blueprint."""
+        return self.root / "temp"
+
     def dsn(self, role: str = OWNER_ROLE, database: str = DATABASE) -> str:
+        """Reach the first server: the primary, until there was a failover."""
         return f"host={self.run} port=5432 dbname={database} user={role}"
+
+    def standby_dsn(self, role: str = OWNER_ROLE, database: str = DATABASE) -> str:
+        """Reach the second server: the standby, until there was a failover."""
+        return f"host={self.standby_socket_directory} port=5432 dbname={database} user={role}"
+
+    def primary_dsn(self, role: str = OWNER_ROLE, database: str = DATABASE) -> str:
+        """Reach the primary of now directly. The second server is asked first.
+
+        Once it was promoted, a first server that takes writes is a primary of the past.
+        """
+        hosts = f"{self.standby_socket_directory},{self.run}"
+        place = f"host={hosts} port=5432,5432 target_session_attrs=primary"
+        return f"{place} dbname={database} user={role}"
+
+    def pool_dsn(self, role: str = OWNER_ROLE, database: str = DATABASE) -> str:
+        """Reach whichever server is the primary, as the services do: through the pooler."""
+        return f"host={self.pool_socket_directory} port=5432 dbname={database} user={role}"
 
     def port(self, service: str, region: str) -> int:
         return self.ports[process_name(service, region)]
@@ -85,8 +126,9 @@ class Site:
 
     def processes(self) -> tuple[tuple[str, str], ...]:
         """List (service, region) of everything that supervisord runs for the platform's users."""
-        supervised = self.blueprint.supervised
-        return tuple((s, r) for s in supervised for r in self.blueprint.regions)
+        shape = self.blueprint
+        regional = tuple((s, r) for s in shape.regional for r in shape.regions)
+        return (*((s, GLOBAL) for s in shape.single), *regional)
 
     def save(self) -> None:
         document = {
@@ -110,14 +152,19 @@ def load_site(file: Path) -> Site:
 
 def process_name(service: str, region: str) -> str:
     """How supervisord calls the process of `service` in `region`."""
-    return f"{service}-{region}"
+    return service if region == GLOBAL else f"{service}-{region}"
+
+
+def extra_name(service: str, region: str, number: int) -> str:
+    """How supervisord calls a further process of `service`, one that is started when needed."""
+    return f"{process_name(service, region)}-extra-{number}"
 
 
 def build_directories(root: Path) -> Path:
     """Make the platform's directories under `root` and return the one for sockets."""
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o711)  # as root the database runs as another user, who must be able to pass
-    for name in ("logs", "releases", "control", "observed"):
+    for name in ("logs", "releases", "control", "observed", "flags", "temp"):
         (root / name).mkdir(exist_ok=True)
     return _run_directory(root)
 

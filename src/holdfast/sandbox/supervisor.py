@@ -15,10 +15,12 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from holdfast.kernel import HoldfastError
 from holdfast.sandbox.link import KeeperLink
-from holdfast.sandbox.site import STORES, Site, process_name
+from holdfast.sandbox.site import GLOBAL, STORES, Site, extra_name, process_name
 
 READY_TIMEOUT_S = 20.0
 EVENT_LOG: Final = "processes.jsonl"
+# The program of each supervised service, in the order in which the blueprint lists them.
+_MODULES: Final = ("api", "worker", "pooler", "printer")
 _HEAD = """\
 [unix_http_server]
 file={socket}
@@ -45,8 +47,8 @@ stderr_logfile_maxbytes=0
 """
 _PROGRAM = """
 [program:{name}]
-command={python} -m holdfast.sandbox.services.start {module} {site} {service} {region}
-autostart=true
+command={python} -m holdfast.sandbox.services.start {module} {site} {service} {region}{extra}
+autostart={autostart}
 autorestart=false
 startretries=0
 startsecs=1
@@ -103,11 +105,12 @@ def wait_for_processes(site: Site) -> Supervisor:
     """Return when every process runs and answers; say which one does not, and what it said."""
     pages = [site.url(service, region, "/healthz") for service, region in site.processes()]
     pages += [site.store_url(store) for store in (site.blueprint.database, site.blueprint.cache)]
+    spare = {name for name, _, _ in extras(site)}
     deadline = time.monotonic() + READY_TIMEOUT_S
     supervisor = Supervisor(site.supervisor_socket)
     while True:
         states = _states_so_far(supervisor)
-        waiting = {name for name, state in states.items() if state != "RUNNING"}
+        waiting = {n for n, state in states.items() if state != "RUNNING" and n not in spare}
         dead = {name for name in waiting if states[name] not in {"STARTING", "STOPPED"}}
         if states and not waiting and all(map(_answers, pages)):
             return supervisor
@@ -154,12 +157,28 @@ def _configuration(site: Site) -> str:
         "event_log": EVENT_LOG,
     }
     escaped = {name: str(value).replace("%", "%%") for name, value in places.items()}
-    modules = dict(zip(site.blueprint.supervised, ("api", "worker"), strict=True))
-    programs = [(process_name(s, r), modules[s], s, r) for s, r in site.processes()]
-    programs.append((STORES, "exporter", STORES, "global"))
+    modules = dict(zip(site.blueprint.supervised, _MODULES, strict=True))
+    programs = [(process_name(s, r), modules[s], s, r, False) for s, r in site.processes()]
+    programs.append((STORES, "exporter", STORES, GLOBAL, False))
+    programs += [(name, modules[s], s, r, True) for name, s, r in extras(site)]
     parts = [_HEAD.format(**escaped)]
-    for name, module, service, region in programs:
+    for name, module, service, region, extra in programs:
         parts.append(
-            _PROGRAM.format(name=name, module=module, service=service, region=region, **escaped)
+            _PROGRAM.format(
+                name=name,
+                module=module,
+                service=service,
+                region=region,
+                extra=f" {name}" if extra else "",
+                autostart="false" if extra else "true",
+                **escaped,
+            )
         )
     return "".join(parts)
+
+
+def extras(site: Site) -> tuple[tuple[str, str, str], ...]:
+    """List (name, service, region) of the further workers, which run only when somebody asks."""
+    shape, worker = site.blueprint, site.blueprint.worker
+    numbers = range(1, shape.extra_workers + 1)
+    return tuple((extra_name(worker, r, n), worker, r) for r in shape.regions for n in numbers)

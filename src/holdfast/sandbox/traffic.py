@@ -24,12 +24,13 @@ from holdfast.kernel.clock import SystemClock, format_at, parse_at
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.link import KeeperLink
 from holdfast.sandbox.processes import die_with_parent
-from holdfast.sandbox.site import Site, load_site
+from holdfast.sandbox.site import GLOBAL, Site, load_site
 
 CLIENT_TIMEOUT_S = 4.0
 REGULARITY = 3.0  # shape of the gaps between requests: 1 is Poisson, more is more even
 BURST_SIGMA = 0.12  # log-normal noise of the rate, drawn anew each second
 SEEN_FILE = "traffic.jsonl"
+RECEIPTS_FILE = "receipts.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +93,17 @@ class Traffic:
         self._order(Orders())
 
     def seconds(self, *, since: datetime | None = None) -> list[Second]:
-        """List what users saw, second by second, oldest first."""
-        if not self._seen.exists():
+        """List what the users of each region saw, second by second, oldest first."""
+        return self._read(self._seen, since)
+
+    def receipts(self, *, since: datetime | None = None) -> list[Second]:
+        """List the same of those who want a receipt; their region is `global`."""
+        return self._read(self._seen.with_name(RECEIPTS_FILE), since)
+
+    def _read(self, file: Path, since: datetime | None) -> list[Second]:
+        if not file.exists():
             return []
-        lines = self._seen.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         seen = [Second(**{**row, "at": parse_at(row["at"])}) for row in rows]
         return seen if since is None else [second for second in seen if second.at >= since]
@@ -181,7 +189,7 @@ class Generator:
         self.clock = SystemClock()
         self.began = time.monotonic()
         self.orders = Orders()
-        self.tallies = {region: _Tally() for region in self.shape.regions}
+        self.tallies = {place: _Tally() for place in (*self.shape.regions, GLOBAL)}
         self.under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -190,6 +198,7 @@ class Generator:
             group.create_task(self._write_seconds())
             for region in self.shape.regions:
                 group.create_task(self._users(region))
+            group.create_task(self._receipts())
 
     async def _users(self, region: str) -> None:
         rng = random.Random(f"{self.shape.seed}/{region}/{os.getpid()}")
@@ -207,17 +216,31 @@ class Generator:
                 due = time.monotonic() + 0.1
             else:
                 due += rng.gammavariate(REGULARITY, 1.0 / (REGULARITY * wanted))
-                task = asyncio.create_task(self._one(region, line, basket(self.shape, rng)))
-                self.under_way.add(task)
-                task.add_done_callback(self.under_way.discard)
+                self._send(region, line, "/checkout", basket(self.shape, rng))
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
-    async def _one(self, region: str, line: _Line, wanted: Mapping[str, Any]) -> None:
+    async def _receipts(self) -> None:
+        """Ask for receipts, as evenly as a till does; they know neither day nor surge."""
+        rng = random.Random(f"{self.shape.seed}/receipts/{os.getpid()}")
+        line = _Line(self.site.port(self.shape.printer, GLOBAL))
+        due = time.monotonic()
+        while True:
+            due += rng.gammavariate(REGULARITY, 1.0 / (REGULARITY * self.shape.receipts_per_s))
+            if not self.orders.stopped:
+                self._send(GLOBAL, line, "/print", {"order": rng.randint(1, 10**9)})
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def _send(self, place: str, line: _Line, path: str, wanted: Mapping[str, Any]) -> None:
+        task = asyncio.create_task(self._one(place, line, path, wanted))
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)
+
+    async def _one(self, region: str, line: _Line, path: str, wanted: Mapping[str, Any]) -> None:
         tally, began = self.tallies[region], time.perf_counter()
         tally.counts["sent"] += 1
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT_S):
-                code = await line.post("/checkout", wanted)
+                code = await line.post(path, wanted)
         except TimeoutError:
             outcome = "timed_out"
         except (OSError, EOFError, ValueError, IndexError):
@@ -241,12 +264,17 @@ class Generator:
             await asyncio.sleep(0.1)
 
     async def _write_seconds(self) -> None:
-        with (self.site.observed / SEEN_FILE).open("ab", buffering=0) as seen:
+        observed = self.site.observed
+        with (
+            (observed / SEEN_FILE).open("ab", buffering=0) as seen,
+            (observed / RECEIPTS_FILE).open("ab", buffering=0) as receipts,
+        ):
             while True:
                 await asyncio.sleep(1.0)
                 at = format_at(self.clock.now())
                 lines = [self._line(at, region) for region in self.shape.regions]
                 seen.write("".join(lines).encode())
+                receipts.write(self._line(at, GLOBAL).encode())
 
     def _line(self, at: str, region: str) -> str:
         tally, self.tallies[region] = self.tallies[region], _Tally()

@@ -90,6 +90,39 @@ class HistoryFile:
         if self._number % SYNC_ROWS == 0:
             self.flush()
 
+    def merge(self, times: Floats, rows: Floats) -> None:
+        """Take in the past, `rows` of (T, keys) at `times`: what was sampled here stays as it is.
+
+        A moment within half an interval of a row that is there fills that row's gaps. One before,
+        between or after them becomes a row of its own, as far as there is room for it.
+        Raises BadInputError where the file can't be written; nothing is lost then.
+        """
+        block = self._map()
+        block = np.array(block[_in_order(block)])
+        fresh = np.full((len(times), HEAD + self._width), np.nan)
+        fresh[:, 1] = times
+        fresh[:, HEAD + self._columns] = rows
+        fresh = fresh[np.isfinite(rows).any(axis=1)]
+        for row in fresh:
+            near = np.flatnonzero(np.abs(block[:, 1] - row[1]) <= self._interval_s / 2)
+            if len(near):
+                known = block[near[0]]
+                known[HEAD:] = np.where(np.isnan(known[HEAD:]), row[HEAD:], known[HEAD:])
+                row[1] = np.nan
+        whole = np.concatenate((block, fresh[np.isfinite(fresh[:, 1])]))
+        whole = whole[np.argsort(whole[:, 1], kind="stable")][-self._capacity :]
+        whole[:, 0] = np.arange(1, len(whole) + 1)
+        before = self._fd, self._width
+        try:
+            self._begin(self._table, whole)
+        except OSError as error:
+            self._fd, self._width = before
+            raise BadInputError(
+                f"history {self.path} can't be written ({error.strerror or error}); free space",
+                field="history",
+            ) from error
+        self._number = len(whole)
+
     def rows(self, last: int | None = None) -> tuple[Floats, Floats]:
         """Give (timestamps (T,), rows (T, keys)), oldest first; the `last` ones only if given."""
         block = self._map()

@@ -4,8 +4,6 @@ A slow target costs nobody else anything: it has one scrape in flight at most, a
 time is up its reading is "down" with the reason, whatever arrives later.
 """
 
-import queue
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +15,9 @@ from holdfast.detection import Deriver, Samples, selectors_of
 from holdfast.detection.exact import Floats
 from holdfast.kernel.catalogue import UP, Catalogue, SignalKey
 from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.sources.crew import Crew, Round
 from holdfast.sources.openmetrics import BODY_BYTES_MAX, ScrapeError, parse_metrics
+from holdfast.sources.prometheus_queries import PrometheusQueries, QueryRow
 
 WORKERS_MAX = 64
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -38,11 +38,16 @@ class ScrapeFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeRow:
-    """One tick of readings, in the order of the scraper's keys; NaN is a gap."""
+    """One tick of readings, in the order of the scraper's keys; NaN is a gap.
+
+    `gaps` says why a query gave no number, `engine` why Prometheus gave none at all.
+    """
 
     at: datetime
     values: Floats
     failures: tuple[ScrapeFailed, ...]
+    gaps: Mapping[SignalKey, str] = field(default_factory=dict)
+    engine: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,33 +60,13 @@ class _Target:
     deriver: Deriver
     wanted: frozenset[str]
     places: Mapping[str, int]
-    in_flight: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class _Round:
-    """One tick's scrapes; closed when the time is up, and deaf from then on."""
-
-    deadline: float
-    left: int
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    done: threading.Event = field(default_factory=threading.Event)
-    results: dict[int, dict[str, float] | str] = field(default_factory=dict)
-
-    def report(self, index: int, result: dict[str, float] | str) -> None:
-        with self.lock:
-            self.results[index] = result
-            self.left -= 1
-            if self.left == 0:
-                self.done.set()
-
-    def close(self) -> dict[int, dict[str, float] | str]:
-        with self.lock:
-            return dict(self.results)
+_Result = dict[str, float] | str
 
 
 class Scraper:
-    """The targets of a catalogue. One thread calls `tick`; `close` ends the workers."""
+    """The targets and queries of a catalogue. One thread calls `tick`; `close` ends the workers."""
 
     def __init__(
         self,
@@ -90,48 +75,48 @@ class Scraper:
         timeout_s: float = 0.8,
         workers: int | None = None,
         clock: Clock | None = None,
+        queries: PrometheusQueries | None = None,
     ) -> None:
         self.keys = catalogue.series()
         self._timeout_s = timeout_s
         self._late = f"gave no answer within {timeout_s:g} s; check that it runs and is not stuck"
         self._clock = clock or SystemClock()
-        self._targets = _targets(catalogue, self.keys)
-        self._jobs: queue.SimpleQueue[tuple[int, _Round] | None] = queue.SimpleQueue()
-        count = min(len(self._targets), workers or WORKERS_MAX)
+        self._queries = queries
+        self._places = {key: n for n, key in enumerate(self.keys)}
+        self._targets = _targets(catalogue, self._places)
+        self._crew: Crew[_Result] = Crew(
+            self._answer,
+            size=len(self._targets),
+            workers=workers or WORKERS_MAX,
+            timeout_s=timeout_s,
+            name="scrape",
+            clock=self._clock,
+        )
         self._client = httpx2.Client(
             timeout=timeout_s,
             trust_env=False,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=count),
+            limits=httpx2.Limits(
+                max_connections=None, max_keepalive_connections=self._crew.workers
+            ),
             headers={"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "holdfast"},
         )
-        self._workers = [
-            threading.Thread(target=self._work, name=f"scrape-{n}", daemon=True)
-            for n in range(count)
-        ]
-        for worker in self._workers:
-            worker.start()
 
     def tick(self) -> ScrapeRow:
-        """Scrape every target; returns after `timeout_s` at the latest."""
-        at, start = self._clock.now(), self._clock.monotonic()
-        ready = [n for n, target in enumerate(self._targets) if not target.in_flight]
-        this = _Round(deadline=start + self._timeout_s, left=len(ready))
-        for n in ready:
-            self._targets[n].in_flight = True
-            self._jobs.put((n, this))
-        if ready:
-            self._clock.wait(this.done, self._timeout_s)
-        return self._row(at, this.close())
+        """Scrape every target and ask every query; returns after `timeout_s` at the latest."""
+        at = self._clock.now()
+        asked = self._queries.start(at) if self._queries else None
+        results = self._crew.finish(self._crew.start(at))
+        told = self._queries.finish(asked) if self._queries and asked else QueryRow()
+        return self._row(at, results, told)
 
     def close(self) -> None:
         """End the workers. One that hangs is a daemon and ends with the process."""
-        for _ in self._workers:
-            self._jobs.put(None)
-        for worker in self._workers:
-            worker.join(timeout=self._timeout_s)
+        self._crew.close()
         self._client.close()
+        if self._queries is not None:
+            self._queries.close()
 
-    def _row(self, at: datetime, results: Mapping[int, dict[str, float] | str]) -> ScrapeRow:
+    def _row(self, at: datetime, results: Mapping[int, _Result], told: QueryRow) -> ScrapeRow:
         values = np.full(len(self.keys), np.nan)
         failures = []
         for n, target in enumerate(self._targets):
@@ -149,22 +134,24 @@ class Scraper:
             else:
                 for signal, reading in result.items():
                     values[target.places[signal]] = reading
-        return ScrapeRow(at=at, values=values, failures=tuple(failures))
+        for key, reading in told.values.items():
+            values[self._places[key]] = reading
+        return ScrapeRow(
+            at=at,
+            values=values,
+            failures=tuple(failures),
+            gaps=told.gaps,
+            engine=told.engine,
+        )
 
     # ------------------------------------------------------------------ workers
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            index, this = job
-            target = self._targets[index]
-            result: dict[str, float] | str
-            try:
-                result = self._scrape(target, this.deadline)
-            except ScrapeError as error:
-                result = error.message
-            except Exception as error:  # noqa: BLE001 - whatever the world sends is a reading
-                result = self._words(error)
-            target.in_flight = False
-            this.report(index, result)
+    def _answer(self, index: int, this: Round[_Result]) -> _Result:
+        try:
+            return self._scrape(self._targets[index], this.deadline)
+        except ScrapeError as error:
+            return error.message
+        except Exception as error:  # noqa: BLE001 - whatever the world sends is a reading
+            return self._words(error)
 
     def _scrape(self, target: _Target, deadline: float) -> dict[str, float]:
         samples, at_s = self._fetch(target, deadline)
@@ -208,22 +195,21 @@ def _check_head(answer: httpx2.Response) -> None:
         )
 
 
-def _targets(catalogue: Catalogue, keys: tuple[SignalKey, ...]) -> list[_Target]:
-    places = {key: n for n, key in enumerate(keys)}
+def _targets(catalogue: Catalogue, places: Mapping[SignalKey, int]) -> list[_Target]:
     return [
         _Target(
             service=service.name,
             region=region,
             url=url,
-            deriver=Deriver(service.signals),
+            deriver=Deriver(service.scraped),
             wanted=frozenset(
                 selector.name
-                for spec in service.signals.values()
+                for spec in service.scraped.values()
                 for selector in selectors_of(spec)
             ),
             places={
                 signal: places[SignalKey(service.name, region, signal)]
-                for signal in (*service.signals, UP)
+                for signal in (*service.scraped, UP)
             },
         )
         for service in catalogue.services.values()

@@ -18,6 +18,8 @@ from holdfast.verification.verdict import Status, Verdict
 
 SAMPLES_MIN = 3
 STALE_S_MIN = 2.0
+# Ticks come some milliseconds early or late; that must not cost a whole sample more.
+JITTER_INTERVALS = 0.05
 RULE = "recovery"
 
 
@@ -215,7 +217,8 @@ def _state(expectation: Expectation, fresh: Fresh, run: Run, timing: _Timing) ->
         return _State.GAP
     if run.count == 0:
         return _State.BAD
-    long_enough = run.lasted_s >= timing.window_s(expectation)
+    jitter_s = JITTER_INTERVALS * timing.interval_s
+    long_enough = run.lasted_s + jitter_s >= timing.window_s(expectation)
     return _State.MET if long_enough and run.count >= SAMPLES_MIN else _State.SHORT
 
 

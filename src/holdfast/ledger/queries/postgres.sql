@@ -146,6 +146,10 @@ select i.seq, i.head, r.seq, r.body, r.hash
 select id from incident
  where seq > 0 and id <> '_system' and not (%(live_only)s::boolean and ended) order by n;
 
+-- lately_ended --
+-- One that has ended is due for nothing: its time says until when it may be reopened.
+select id from incident where ended and due_at > %(now)s order by n;
+
 -- unsigned_heads --
 -- A head rewritten under a signed number is listed again: whoever signs then sees that it is another.
 select id, seq, head from incident i
@@ -195,3 +199,15 @@ select exists (
    where locktype = 'advisory' and granted and objsubid = 1
      and database = (select oid from pg_database where datname = current_database())
      and (classid::bigint << 32 | objid::bigint) = holdfast_lock_key('at work'));
+
+-- put_change --
+-- Whoever tells of a change may tell it twice; the first telling counts. Sent again because the
+-- first reply was lost, it says that the change is known.
+insert into change (id, at, data) values (%(id)s, %(at)s, %(data)s) on conflict do nothing;
+
+-- changes_since --
+-- Where there are too many, the newest: what has just changed is what is asked for.
+select data from (
+  select id, at, data from change where at >= %(since)s
+   order by at desc, id collate "C" desc limit %(most)s) newest
+ order by at, id collate "C";

@@ -171,6 +171,10 @@ select i.seq, i.head, r.seq, r.body, r.hash
 -- Oldest first.
 select id from incident where seq > 0 and id <> '_system' and (:live_only = 0 or ended = 0) order by n;
 
+-- lately_ended --
+-- One that has ended is due for nothing: its time says until when it may be reopened.
+select id from incident where ended = 1 and due_at > :now order by n;
+
 -- unsigned_heads --
 -- A head rewritten under a signed number is listed again: whoever signs then sees that it is another.
 select id, seq, head from incident i
@@ -203,3 +207,13 @@ select digest, incident_id, step_id, at, expires_at, sealed from audit_blob wher
 -- prune_blobs --
 -- Retention: what is over is removed; the record that links to it stays.
 delete from audit_blob where expires_at <= :now;
+
+-- put_change --
+-- Whoever tells of a change may tell it twice; the first telling counts.
+insert into change (id, at, data) values (:id, :at, :data) on conflict do nothing;
+
+-- changes_since --
+-- Where there are too many, the newest: what has just changed is what is asked for.
+select data from (
+  select id, at, data from change where at >= :since order by at desc, id desc limit :most)
+ order by at, id;

@@ -20,12 +20,14 @@ from prometheus_client import Counter, Gauge, Summary
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from valkey.asyncio import Valkey
 
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.services.exposition import registry_with_memory, render
+from holdfast.sandbox.services.feed import Feed
+from holdfast.sandbox.services.flags import Flags
 from holdfast.sandbox.services.release import Release
 from holdfast.sandbox.services.start import Started
 from holdfast.sandbox.site import bound_socket
@@ -33,6 +35,7 @@ from holdfast.sandbox.site import bound_socket
 DATABASE_TIMEOUT_S = 1.5
 POOL_SIZE = 6
 PRICE_TTL_S = 30
+BASKET_TTL_S = 3600  # longer than a job may wait
 TAIL_ALPHA = 1.2
 
 
@@ -73,8 +76,12 @@ class Api:
         self.meters = Meters(started)
         self.release = Release(started.site.releases / started.service, self._release_changed)
         self.pool = AsyncConnectionPool(
-            started.site.dsn() + f" application_name={started.name}",
-            kwargs={"autocommit": True, "options": f"-c statement_timeout={DATABASE_TIMEOUT_S}s"},
+            started.site.pool_dsn() + f" application_name={started.name}",
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,  # the pooler gives each transaction another session
+                "options": f"-c statement_timeout={DATABASE_TIMEOUT_S}s",
+            },
             min_size=2,
             max_size=POOL_SIZE,
             timeout=DATABASE_TIMEOUT_S,
@@ -82,6 +89,9 @@ class Api:
         )
         self.cache = Valkey(unix_socket_path=str(started.site.cache_socket))
         self.queue = f"queue:{started.region}"
+        self.flags = Flags(started.site.flag_file, started.log)
+        self.feed = Feed()
+        self.epoch = 0
         self.random = random.Random(f"{self.shape.seed}/{started.name}")
         self.meters.waiting.set_function(
             lambda: float(self.pool.get_stats().get("requests_waiting", 0))
@@ -96,6 +106,7 @@ class Api:
         async with self.pool:
             await self.pool.wait(timeout=10.0)
             self.release.current()
+            self.epoch = int(await self.cache.get(self.shape.basket_epoch) or 0)
             yield
         await self.cache.aclose()
 
@@ -117,7 +128,7 @@ class Api:
         except (UnknownItemError, ValueError) as error:
             self.log.warning("request refused", error=str(error))
             return 422, {"error": str(error)}
-        except (psycopg.errors.QueryCanceled, PoolTimeout) as error:
+        except (psycopg.OperationalError, PoolTimeout) as error:
             return self._failed(503, "the database did not answer in time", error)
         except Exception as error:  # noqa: BLE001 - a surface: counted, logged, answered
             return self._failed(500, "request failed", error)
@@ -147,12 +158,22 @@ class Api:
                 )
             ).fetchone()
         order = int(row[0]) if row else 0
-        job = json.dumps({"order": order, "at": time.time()})
-        await cast("Awaitable[int]", self.cache.lpush(self.queue, job))
+        await self._hand_over(order, basket)
+        self.feed.publish(order, basket)
         return order
 
+    async def _hand_over(self, order: int, basket: dict[str, Any]) -> None:
+        """Queue the order's job. A slim one holds no basket: that waits in the cache."""
+        job: dict[str, Any] = {"order": order, "at": time.time()}
+        if self.flags.is_on(self.shape.flag, str(order)):
+            key = f"{self.shape.basket_prefix}{self.epoch}:{order}"
+            await self.cache.set(key, json.dumps(basket), ex=BASKET_TTL_S)
+        else:
+            job["basket"] = basket
+        await cast("Awaitable[int]", self.cache.lpush(self.queue, json.dumps(job)))
+
     async def _price(self, item: int) -> int:
-        key = f"price:{item}"
+        key = f"{self.shape.price_prefix}{item}"
         cached = await self.cache.get(key)
         if cached is not None:
             return int(cached)
@@ -161,14 +182,19 @@ class Api:
             row = await cursor.fetchone()
         if row is None:
             raise UnknownItemError(f"there is no item {item}")
-        await self.cache.set(key, row[0], ex=PRICE_TTL_S)
-        return int(row[0])
+        price = int(row[0])
+        await self.cache.set(key, price, ex=PRICE_TTL_S)
+        return price
 
     async def _pay(self) -> None:
         """Wait as the payment provider makes us wait: log-normal, now and then much longer."""
         await asyncio.sleep(work_s(self.random, self.shape))
         if self.random.random() < self.shape.server_errors:
             raise ProviderRefusedError("the payment provider closed the connection")
+
+    async def orders(self, _request: Request) -> Response:
+        """Stream every order from now on."""
+        return StreamingResponse(self.feed.stream(), media_type="application/x-ndjson")
 
     async def health(self, _request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": self.release.version})
@@ -192,6 +218,7 @@ def run(started: Started) -> None:
     app = Starlette(
         routes=[
             Route("/checkout", api.checkout, methods=["POST"]),
+            Route("/feed", api.orders),
             Route("/healthz", api.health),
             Route("/metrics", api.metrics),
         ],

@@ -28,24 +28,26 @@ class Started:
     service: str
     region: str
     log: JsonLog
+    extra: str | None = None
 
     @property
     def name(self) -> str:
-        return process_name(self.service, self.region)
+        return self.extra or process_name(self.service, self.region)
 
 
-def begin(file: Path, service: str, region: str) -> Started:
-    """Read the site and pass the gate, or exit 1."""
+def begin(file: Path, service: str, region: str, extra: str | None = None) -> Started:
+    """Read the site and pass the gate, or exit 1. `extra` names a further process of a service."""
     site = load_site(file)
     die_with_supervisor(site)
-    log = JsonLog(site.logs / f"{process_name(service, region)}.jsonl", service, region)
-    reason = refusal(site, process_name(service, region))
+    name = extra or process_name(service, region)
+    log = JsonLog(site.logs / f"{name}.jsonl", service, region)
+    reason = refusal(site, name)
     if reason is not None:
         log.error("start refused", reason=reason)
         print(reason, file=sys.stderr)
         raise SystemExit(1)
     log.info("starting")
-    return Started(site=site, service=service, region=region, log=log)
+    return Started(site=site, service=service, region=region, log=log, extra=extra)
 
 
 def die_with_supervisor(site: Site) -> None:
@@ -73,9 +75,9 @@ def refusal(site: Site, name: str) -> str | None:
 
 
 def main() -> None:
-    """Run `start MODULE SITE_FILE SERVICE REGION`."""
-    module, file, service, region = sys.argv[1:]
-    started = begin(Path(file), service, region)
+    """Run `start MODULE SITE_FILE SERVICE REGION [EXTRA_NAME]`."""
+    module, file, service, region, *extra = sys.argv[1:]
+    started = begin(Path(file), service, region, *extra)
     import_module(f"holdfast.sandbox.services.{module}").run(started)
 
 

@@ -1,7 +1,9 @@
 """The pool of queue workers of one region: takes a job, settles the order, counts it.
 
 Rule: an ordinary consumer. A job that fails goes back to the end of the queue
-with the time it was first queued, so that the age of the oldest job tells the truth.
+with the time it was first queued, so that the age of the oldest job tells the truth. A job
+that holds no basket has it in the cache, under the epoch that is looked up for each job. The first
+process of a region speaks for the further ones: they tell it what they did through the cache.
 """
 
 import json
@@ -9,6 +11,7 @@ import random
 import signal
 import threading
 import time
+from http.server import HTTPServer
 from typing import Any, cast
 
 import psycopg
@@ -21,6 +24,9 @@ from holdfast.sandbox.services.release import Release
 from holdfast.sandbox.services.start import Started
 
 TAKE_TIMEOUT_S = 1
+TOLD_MAX = 10_000
+EXTRA_SIZE = 2  # a further process is that many times as large as an ordinary one
+RETRY_PAUSE_S = 0.05  # after a failure, so that a queue of failing jobs costs no processor
 DATABASE_TIMEOUT_S = 1.5
 
 
@@ -33,12 +39,19 @@ class Workers:
         self.log = started.log
         self.stop = threading.Event()
         self.queue = f"queue:{started.region}"
+        self.told = f"worked:{started.region}"
+        self.is_extra = started.extra is not None
+        self.threads = self.shape.workers * (EXTRA_SIZE if self.is_extra else 1)
         self.cache = valkey.Valkey(unix_socket_path=str(site.cache_socket))
         self.pool = ConnectionPool(
-            site.dsn() + f" application_name={started.name}",
-            kwargs={"autocommit": True, "options": f"-c statement_timeout={DATABASE_TIMEOUT_S}s"},
+            site.pool_dsn() + f" application_name={started.name}",
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,  # the pooler gives each transaction another session
+                "options": f"-c statement_timeout={DATABASE_TIMEOUT_S}s",
+            },
             min_size=1,
-            max_size=self.shape.workers,
+            max_size=self.threads,
             timeout=DATABASE_TIMEOUT_S,
             open=True,
         )
@@ -79,46 +92,79 @@ class Workers:
                 self._work(json.loads(taken[1]), rng)
 
     def _work(self, job: dict[str, Any], rng: random.Random) -> None:
-        began = time.perf_counter()
+        began, failed = time.perf_counter(), False
         try:
             self._settle(job, rng)
         except (psycopg.Error, PoolTimeout, ArithmeticError, LookupError, TypeError) as error:
-            self.failures.inc()
+            failed = True
             why = f"{type(error).__name__}: {error}"
             self.log.warning("job failed, queued again", order=job["order"], error=why)
             self.cache.lpush(self.queue, json.dumps(job))
+            self.stop.wait(RETRY_PAUSE_S)
+        self._count(time.perf_counter() - began, failed=failed)
+
+    def _count(self, took_s: float, *, failed: bool) -> None:
+        if self.is_extra:
+            self.cache.lpush(self.told, json.dumps([took_s, failed]))
+            return
         self.jobs.inc()
-        self.duration.observe(time.perf_counter() - began)
+        self.failures.inc(int(failed))
+        self.duration.observe(took_s)
+
+    def page(self, accept: str) -> tuple[str, bytes]:
+        """Render the metrics, with what the further processes have done since the last time."""
+        for line in cast("list[bytes] | None", self.cache.rpop(self.told, TOLD_MAX)) or []:
+            took_s, failed = json.loads(line)
+            self._count(took_s, failed=failed)
+        return render(self.registry, accept)
 
     def _settle(self, job: dict[str, Any], rng: random.Random) -> None:
+        basket = job["basket"] if "basket" in job else self._cached_basket(job["order"])
         state = self.release.current().settle(job)
-        self.stop.wait(rng.lognormvariate(0.0, self.shape.work_sigma) * self.shape.work_median_s)
+        line_s = rng.lognormvariate(0.0, self.shape.work_sigma) * self.shape.work_median_s
+        self.stop.wait(line_s * basket.get("lines", 1))
         with self.pool.connection() as connection:
             connection.execute(
                 "UPDATE orders SET state = %s, settled_at = now() WHERE id = %s",
                 (state, job["order"]),
             )
 
+    def _cached_basket(self, order: int) -> dict[str, Any]:
+        """Fetch the basket of a slim job. Raises LookupError when it is not where it should be."""
+        shape = self.shape
+        epoch = int(cast("bytes | None", self.cache.get(shape.basket_epoch)) or 0)
+        key = f"{shape.basket_prefix}{epoch}:{order}"
+        found = cast("bytes | None", self.cache.get(key))
+        if found is None:
+            raise LookupError(f"no basket at {key}")
+        basket: dict[str, Any] = json.loads(found)
+        return basket
+
 
 def run(started: Started) -> None:
-    """Serve until told to end."""
+    """Work until told to end. An extra process has no page: the queue's figures are the first's."""
     workers = Workers(started)
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: workers.stop.set())
-    server = serve_pages(
-        started.site.port(started.service, started.region),
-        {
-            "/metrics": lambda accept: render(workers.registry, accept),
-            "/healthz": lambda _accept: ("application/json", b'{"status": "ok"}'),
-        },
-    )
+    server = None if started.extra else _serve(workers, started)
     threads = [
         threading.Thread(target=workers.run, args=(n,), name=f"worker-{n}")
-        for n in range(workers.shape.workers)
+        for n in range(workers.threads)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    server.shutdown()
+    if server is not None:
+        server.shutdown()
     workers.pool.close()
+
+
+def _serve(workers: Workers, started: Started) -> HTTPServer:
+    return serve_pages(
+        started.site.port(started.service, started.region),
+        {
+            "/metrics": workers.page,
+            "/healthz": lambda _accept: ("application/json", b'{"status": "ok"}'),
+        },
+    )

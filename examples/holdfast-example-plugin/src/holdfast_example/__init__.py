@@ -1,0 +1,1 @@
+"""An example of a check and an action of one's own."""

@@ -1,0 +1,294 @@
+"""Sends one request that the configuration names, to where it says, and nowhere else.
+
+No redirect is followed and no proxy of the environment is used. How it can be repeated is declared
+with each call: a receiver that takes an idempotency key, a page that shows the effect, or nothing;
+then a lost answer is for a person. No URL and no header is ever in a message: either may be secret.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from holdfast.actions.named_call import chosen_call, digest_of, fill, values_of, without
+from holdfast.actions.places import before_acting, incident_of, refused
+from holdfast.actions.supervisord import Deadline
+from holdfast.kernel.canonical import canonical_json
+from holdfast.kernel.catalogue import Catalogue
+from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.redact import bounded
+from holdfast.response.ports import (
+    ActionOutcome,
+    ActionRequest,
+    Effect,
+    LostReplyError,
+    ProbeResult,
+    Repeatability,
+    TargetUnreachableError,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+
+LOOK_S = 5.0
+BODY_BYTES_MAX = 256 * 1024
+ANSWER_BYTES_MAX = 64 * 1024
+_NOT_FOUND = frozenset({404, 410})
+_OK = range(200, 300)
+# By these the receiver says that it did not carry the request out (RFC 9110, 15.5; RFC 6585).
+_NOT_DONE = frozenset({400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 426, 429, 431})
+_SECRET = ("headers",)
+_MISSING = object()
+
+
+class HttpCall:
+    """Send the request `call` of `actions.http`. Parameters: `call`, and `values`."""
+
+    name = "http"
+    least_impact = "high"
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        calls: Mapping[str, Mapping[str, Any]],
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._calls = calls
+        self._clock = clock or SystemClock()
+
+    @property
+    def repeatability(self) -> Repeatability:
+        """Say the best that any call has; the pre-image says what its call has."""
+        kinds = {_kind(call) for call in self._calls.values()}
+        return next((kind for kind in Repeatability if kind in kinds), Repeatability.NONE)
+
+    def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        name, call, values = self._call(target, params, None)
+        # Every place must have a value, and the incident's is known later.
+        _rendered(call, {"incident": "later", **values})
+        seen = {
+            "instance": target,
+            "call": name,
+            "method": call["method"],
+            "host": _host(call["url"]),
+            "digest": digest_of(call, _SECRET),
+            "repeatability": _kind(call).value,
+            "reversible": f"call {call['undo']}" if call.get("undo") else "no: no call undoes it",
+            "reachable": True,
+        }
+        if not call.get("probe"):
+            return seen
+        found = self._probed(call, {"incident": "later", **values}, LOOK_S)
+        return {**seen, "before": found.effect.value, "before_evidence": found.evidence}
+
+    def perform(self, request: ActionRequest) -> ActionOutcome:
+        with before_acting():
+            name, call, values = self._call(
+                request.target, request.params, incident_of(request.idempotency_key)
+            )
+        if request.pre_image.get("digest") != digest_of(call, _SECRET):
+            text = f"the call {name} was not looked at before, or was changed since"
+            return refused("changed_meanwhile", f"{request.target}: {text}; nothing was sent")
+        return self._sent(name, call, values, request.idempotency_key, request.timeout_s)
+
+    def probe(self, request: ActionRequest) -> ProbeResult:
+        incident = incident_of(request.idempotency_key)
+        name, call, values = self._call(request.target, request.params, incident)
+        if request.pre_image.get("digest") != digest_of(call, _SECRET):
+            text = f"the call {name} was changed since, so what it did can't be told by it"
+            return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+        kind = _kind(call)
+        if call.get("probe"):
+            found = self._probed(call, values, LOOK_S)
+            was_there = request.pre_image.get("before") == Effect.PRESENT.value
+            if not was_there or found.effect is not Effect.PRESENT:
+                return found
+            text = f"{found.evidence}, but so it did before; whose effect that is can't be told"
+        else:
+            text = f"no probe is written for {name}"
+        if kind is Repeatability.IDEMPOTENT:
+            # Asking with the key once more is the look: the receiver does it once.
+            text = f"{text}; its receiver answers a key that it knows as it did the first time"
+            return ProbeResult(effect=Effect.ABSENT, evidence=text)
+        return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+
+    def undo(self, request: ActionRequest) -> ActionOutcome:
+        with before_acting():
+            incident = incident_of(request.idempotency_key)
+            name, call, values = self._call(request.target, request.params, incident)
+        back = call.get("undo")
+        if not back:
+            return refused("not_reversible", f"no call undoes {name}; add `undo` to it")
+        key = f"{request.idempotency_key}/undo"
+        return self._sent(back, self._calls[back], values, key, request.timeout_s)
+
+    def _call(
+        self, target: str, params: Mapping[str, Any], incident: str | None
+    ) -> tuple[str, Mapping[str, Any], dict[str, str]]:
+        name = chosen_call(self.name, params, self._calls, "actions.http")
+        values = values_of(self._catalogue, self.name, target, params, incident)
+        return name, self._calls[name], values
+
+    def _sent(
+        self, name: str, call: Mapping[str, Any], values: dict[str, str], key: str, timeout_s: float
+    ) -> ActionOutcome:
+        with before_acting():
+            url, body = _rendered(call, values)
+        headers = dict(call.get("headers") or {})
+        if header := call.get("idempotency_header"):
+            headers[header] = key
+        if body is not None:
+            headers.setdefault("Content-Type", "application/json")
+        what = f"{name} ({call['method']} to {_host(call['url'])})"
+        status, text = self._exchanged(what, call["method"], url, headers, body, timeout_s)
+        output = without(text, call.get("headers") or {})
+        if status in call["expect_status"]:
+            return ActionOutcome(
+                ok=True,
+                effect=Effect.PRESENT,
+                summary=f"{what} answered {status}",
+                return_code=status,
+                output=output,
+            )
+        expected = ", ".join(map(str, call["expect_status"]))
+        return ActionOutcome(
+            ok=False,
+            effect=Effect.ABSENT if status in _NOT_DONE else Effect.UNKNOWN,
+            summary=f"{what} answered {status}, not {expected}",
+            return_code=status,
+            error_category="unexpected_status",
+            output=output,
+        )
+
+    def _probed(
+        self, call: Mapping[str, Any], values: Mapping[str, str], timeout_s: float
+    ) -> ProbeResult:
+        look, host = call["probe"], _host(call["probe"]["url"])
+        url = fill(look["url"], values, _encoded)
+        headers = dict(call.get("headers") or {}) if host == _host(call["url"]) else {}
+        try:
+            status, text = self._exchanged(
+                f"the probe of {host}", "GET", url, headers, None, timeout_s
+            )
+        except (TargetUnreachableError, LostReplyError) as error:
+            return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
+        what = f"{host} answered {status}"
+        if status in look["expect_status"]:
+            wrong = _differing(text, look.get("holds") or {})
+            if wrong is None:
+                return ProbeResult(effect=Effect.PRESENT, evidence=f"{what} as expected")
+            return ProbeResult(effect=Effect.ABSENT, evidence=f"{what}, and {wrong}")
+        if status in _NOT_FOUND or status in _OK:
+            return ProbeResult(effect=Effect.ABSENT, evidence=f"{what}, which is not as expected")
+        return ProbeResult(effect=Effect.UNKNOWN, evidence=f"{what}, which tells nothing")
+
+    def _exchanged(
+        self,
+        what: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout_s: float,
+    ) -> tuple[int, str]:
+        """Send one request and read a bounded answer."""
+        import httpx2  # noqa: PLC0415 - half of a command's start-up time
+
+        deadline = Deadline.after(self._clock, timeout_s)
+        # Not compressed, so that a short answer can't become a long one here.
+        sent = {**headers, "Accept-Encoding": "identity"}
+        tls = url.startswith("https:")
+        try:
+            with (
+                httpx2.Client(timeout=timeout_s, trust_env=False, verify=tls) as client,
+                client.stream(
+                    method, url, headers=sent, content=body, follow_redirects=False
+                ) as response,
+            ):
+                return response.status_code, _read(response, deadline)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol) as error:
+            why = bounded(str(error) or type(error).__name__, limit=200)
+            raise TargetUnreachableError(
+                f"{what}: not connected: {why}; nothing was sent"
+            ) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            # From None: the driver's own error holds the URL.
+            text = f"{what} was sent, but no usable answer came back: {type(error).__name__}"
+            raise LostReplyError(text) from None
+
+
+def _kind(call: Mapping[str, Any]) -> Repeatability:
+    if call.get("idempotency_header"):
+        return Repeatability.IDEMPOTENT
+    return Repeatability.PROBEABLE if call.get("probe") else Repeatability.NONE
+
+
+def _rendered(call: Mapping[str, Any], values: Mapping[str, str]) -> tuple[str, bytes | None]:
+    url = fill(call["url"], values, _encoded)
+    body = call.get("body")
+    return url, None if body is None else canonical_json(_filled(body, values))
+
+
+def _filled(value: object, values: Mapping[str, str]) -> object:
+    """Fill in the texts of a body; they stay texts."""
+    if isinstance(value, str):
+        return fill(value, values)
+    if isinstance(value, list):
+        return [_filled(each, values) for each in value]
+    if isinstance(value, dict):
+        return {key: _filled(each, values) for key, each in value.items()}
+    return value
+
+
+def _encoded(value: str) -> str:
+    return quote(value, safe="")
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def _read(response: "httpx2.Response", deadline: Deadline) -> str:
+    received = bytearray()
+    for chunk in response.iter_raw():
+        received += chunk
+        if len(received) > ANSWER_BYTES_MAX:
+            return received[:ANSWER_BYTES_MAX].decode("utf-8", "replace") + "… [cut]"
+        try:
+            deadline.left_s()
+        except TimeoutError:
+            return received.decode("utf-8", "replace") + "… [not complete in time]"
+    return received.decode("utf-8", "replace")
+
+
+def _differing(text: str, holds: Mapping[str, Any]) -> str | None:
+    """Say which JSON pointer (RFC 6901) has another value than expected, or None."""
+    if not holds:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return "its answer is no JSON"
+    for pointer, expected in holds.items():
+        found = _pointed(document, pointer)
+        if found is _MISSING:
+            return f"{pointer} is not there"
+        if type(found) is not type(expected) or found != expected:
+            return f"{pointer} is {bounded(repr(found), limit=80)}, not {expected!r}"
+    return None
+
+
+def _pointed(document: object, pointer: str) -> object:
+    here = document
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(here, dict) and name in here:
+            here = here[name]
+        elif isinstance(here, list) and name.isdigit() and int(name) < len(here):
+            here = here[int(name)]
+        else:
+            return _MISSING
+    return here

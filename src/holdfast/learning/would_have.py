@@ -1,0 +1,368 @@
+"""What Holdfast would have done in mode observe, beside what people did and how it ended.
+
+From recorded facts alone. Nothing was performed, so whether a step would have helped is never
+said: only whether people did the same, something else, or nothing, and what speaks against it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from statistics import median
+from typing import Any
+
+from holdfast.incident import Kind, Phase, Record, State
+from holdfast.kernel.actor import ActorKind
+from holdfast.kernel.catalogue import split_instance
+from holdfast.kernel.clock import format_at
+from holdfast.learning.account import Account, Attempt
+from holdfast.learning.by_people import ByPerson, SeenChange, by_people
+from holdfast.learning.statistics import seconds
+
+NEVER_KNOWN = (
+    "Nothing here was performed by Holdfast. Whether a step would have helped can't be known."
+)
+_OBSERVE_RULE = "observe"
+_OPPOSITES = frozenset(
+    frozenset(pair)
+    for pair in (
+        ("drain_pool", "undrain_pool"),
+        ("disable_flag", "enable_flag"),
+        ("scale_up", "scale_down"),
+    )
+)
+
+
+class Compared(StrEnum):
+    """How a step, or an incident without one, compares with what people did."""
+
+    AGREED = "agreed"
+    OTHER_TARGET = "other_target"
+    DIFFERENT = "different"
+    CONTRADICTING = "contradicting"
+    NEEDLESS = "needless"
+    FALSE_ALARM = "false_alarm"
+    MISSED = "missed"
+    QUIET = "quiet"
+    UNCLEAR = "unclear"
+    STILL_OPEN = "still_open"
+
+
+SPEAKS_AGAINST = (
+    Compared.CONTRADICTING,
+    Compared.FALSE_ALARM,
+    Compared.NEEDLESS,
+    Compared.OTHER_TARGET,
+    Compared.DIFFERENT,
+    Compared.MISSED,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WouldHave:
+    """One step that only the mode observe stood in the way of. `earlier_s`: than the person."""
+
+    step_id: str
+    action: str
+    target: str
+    at: datetime
+    seq: int
+    after_approval: bool
+    compared: Compared
+    why: str
+    earlier_s: float | None = None
+
+    @property
+    def what(self) -> str:
+        return f"{self.action} on {self.target}"
+
+    def as_data(self) -> dict[str, Any]:
+        return {**asdict(self), "at": format_at(self.at), "compared": self.compared.value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One incident of the report. `compared` sums it up, and is what its steps say where it has
+    any; `gone_at`: since when every series is back.
+    """
+
+    incident_id: str
+    title: str
+    severity: str
+    phase: str
+    opened_at: datetime
+    gone_at: datetime | None
+    compared: Compared
+    why: str
+    steps: tuple[WouldHave, ...] = ()
+    people: tuple[ByPerson, ...] = ()
+    changes: tuple[SeenChange, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "incident_id": self.incident_id,
+            "title": self.title,
+            "severity": self.severity,
+            "phase": self.phase,
+            "opened_at": format_at(self.opened_at),
+            "gone_at": format_at(self.gone_at) if self.gone_at else None,
+            "compared": self.compared.value,
+            "why": self.why,
+            "steps": [step.as_data() for step in self.steps],
+            "people": [each.as_data() for each in self.people],
+            "changes": [change.as_data() for change in self.changes],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The report over a time. `unread`: what could not be read, so that a gap is no silence."""
+
+    since: datetime
+    until: datetime
+    incidents: tuple[Told, ...] = ()
+    unread: tuple[str, ...] = field(default=())
+
+    def figures(self) -> dict[str, float | None]:
+        """Count; `minutes_earlier_median` is over the steps on which people agreed."""
+        steps = [step for told in self.incidents for step in told.steps]
+        earlier = [step.earlier_s for step in steps if step.earlier_s is not None]
+        by_step = {each: sum(s.compared is each for s in steps) for each in Compared}
+        alone = {each: sum(t.compared is each for t in self.incidents) for each in Compared}
+        return {
+            "incidents": len(self.incidents),
+            "would_have_steps": len(steps),
+            "agreed": by_step[Compared.AGREED],
+            "different": by_step[Compared.DIFFERENT] + by_step[Compared.OTHER_TARGET],
+            "contradicting": by_step[Compared.CONTRADICTING],
+            "needless": by_step[Compared.NEEDLESS],
+            "false_alarms": by_step[Compared.FALSE_ALARM],
+            "missed": alone[Compared.MISSED],
+            "not_known_yet": by_step[Compared.STILL_OPEN] + by_step[Compared.UNCLEAR],
+            "minutes_earlier_median": round(median(earlier) / 60, 1) if earlier else None,
+        }
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "since": format_at(self.since),
+            "until": format_at(self.until),
+            "note": NEVER_KNOWN,
+            "figures": self.figures(),
+            "incidents": [told.as_data() for told in self.incidents],
+            "unread": list(self.unread),
+        }
+
+
+def would_have(
+    chains: Iterable[Sequence[Record]],
+    changes: Sequence[Mapping[str, Any]],
+    *,
+    since: datetime,
+    until: datetime,
+    unread: Sequence[str] = (),
+) -> Report:
+    """Write the report over incidents in which something happened from `since` to `until`."""
+    accounts = (Account(records=records, chain={}) for records in chains if records)
+    told = [_told(each, changes) for each in accounts if _concerns(each, since, until)]
+    told.sort(key=lambda each: each.opened_at)
+    return Report(since=since, until=until, incidents=tuple(told), unread=tuple(unread))
+
+
+def _concerns(account: Account, since: datetime, until: datetime) -> bool:
+    """Observed, and opened or acted on within the time: a step shown, something done by hand."""
+    shown = _shown(account)
+    opened = account.opened
+    if opened is None or not (shown or opened.data.get("mode") == "observe"):
+        return False
+    by_hand = account.all(Kind.MANUAL_ACTION_REPORTED, Kind.DISMISSED)
+    moments = [opened, *by_hand, *(record for _, record in shown)]
+    return any(since <= record.at < until for record in moments)
+
+
+def _shown(account: Account) -> list[tuple[Attempt, Record]]:
+    return [
+        (attempt, record)
+        for attempt in account.attempts
+        for record in attempt.all(Kind.STEP_BLOCKED)
+        if record.data["verdict"].get("would_have")
+    ]
+
+
+def _told(account: Account, changes: Sequence[Mapping[str, Any]]) -> Told:
+    state = account.state
+    people, seen = by_people(account, changes)
+    found = _Found(
+        account=account, people=people, changes=seen, gone_at=gone_at(account), state=state
+    )
+    steps = tuple(_step(found, attempt, record) for attempt, record in _shown(account))
+    compared, why = _summed_up(found, steps)
+    return Told(
+        incident_id=state.incident_id,
+        title=state.title,
+        severity=state.severity,
+        phase=state.phase.value,
+        opened_at=account.records[0].at,
+        gone_at=found.gone_at,
+        compared=compared,
+        why=why,
+        steps=steps,
+        people=people,
+        changes=seen,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    account: Account
+    state: State
+    people: tuple[ByPerson, ...]
+    changes: tuple[SeenChange, ...]
+    gone_at: datetime | None
+
+
+def _step(found: _Found, attempt: Attempt, record: Record) -> WouldHave:
+    data = attempt.proposed.data
+    asked = [r for r in record.data["verdict"].get("reasons", ()) if not r["ok"]]
+    compared, why, earlier_s = _compare(found, str(data["action"]), str(data["target"]), record.at)
+    return WouldHave(
+        step_id=attempt.step_id,
+        action=str(data["action"]),
+        target=str(data["target"]),
+        at=record.at,
+        seq=record.seq,
+        after_approval=any(reason["rule"] != _OBSERVE_RULE for reason in asked),
+        compared=compared,
+        why=why,
+        earlier_s=earlier_s,
+    )
+
+
+_Verdict = tuple[Compared, str, float | None]
+
+
+def _compare(found: _Found, action: str, target: str, at: datetime) -> _Verdict:
+    """Ask one question after the other; the first that has an answer decides."""
+    if alarm := _false_alarm(found.account):
+        return Compared.FALSE_ALARM, alarm, None
+    same = [p for p in found.people if p.action == action and _same_place(p.target, target)]
+    if same:
+        return _agreed(found, same[0], at)
+    service = split_instance(target)[0]
+    for person in found.people:
+        opposite = frozenset({person.action, action}) in _OPPOSITES
+        if opposite and split_instance(person.target)[0] == service:
+            return Compared.CONTRADICTING, f"{_who(person)}, which is the opposite", None
+    if found.people:
+        return _differs(found.people[0], action)
+    return _nobody_acted(found, at)
+
+
+def _agreed(found: _Found, person: ByPerson, at: datetime) -> _Verdict:
+    gone = found.gone_at
+    if person.done_at is not None and gone is not None and gone < person.done_at:
+        text = f"{_who(person)}, and by then the trouble was gone for {_since(gone, person)}"
+        return Compared.NEEDLESS, text, None
+    if person.done_at is None and gone is not None and gone < person.told_at:
+        text = f"{_who(person)}, told after the trouble was gone: how much earlier is not recorded"
+        return Compared.AGREED, text, None
+    earlier_s = (person.told_at - at).total_seconds()
+    word = "before" if earlier_s >= 0 else "after"
+    how = "did" if person.done_at else "reported"
+    text = f"{_who(person)}; it would have been {seconds(abs(earlier_s))} {word} that was {how}"
+    return Compared.AGREED, text, earlier_s
+
+
+def _since(gone: datetime, person: ByPerson) -> str:
+    return seconds(((person.done_at or person.told_at) - gone).total_seconds())
+
+
+def _differs(person: ByPerson, action: str) -> _Verdict:
+    if person.action == action:
+        return Compared.OTHER_TARGET, f"{_who(person)}: the same, on another target", None
+    text = f"{_who(person)} instead, so the step may not address what they found"
+    return Compared.DIFFERENT, text, None
+
+
+def _nobody_acted(found: _Found, at: datetime) -> _Verdict:
+    gone = found.gone_at
+    changes = [c for c in found.changes if gone is None or c.at <= gone]
+    if gone is None and not found.state.ended:
+        return Compared.STILL_OPEN, "nobody has done anything yet, and it is not over", None
+    if changes:
+        named = ", ".join(f"{c.kind} {c.id} of {c.service}" for c in changes[:3])
+        text = f"nobody reported anything, but this was changed meanwhile: {named}"
+        return Compared.UNCLEAR, text, None
+    if gone is None:
+        return Compared.UNCLEAR, "how the trouble ended is not recorded", None
+    after = seconds(max((gone - at).total_seconds(), 0.0))
+    text = f"nobody reported anything, and it ended by itself {after} after the step"
+    return Compared.NEEDLESS, text, None
+
+
+def _who(person: ByPerson) -> str:
+    because = f" ({person.because})" if person.because else ""
+    return f"{person.by} did {person.what}, {person.source}{because}"
+
+
+def _same_place(one: str, other: str) -> bool:
+    """The same service, in the same region; a target without one is the whole service."""
+    (service, region), (second, place) = split_instance(one), split_instance(other)
+    return service == second and (region is None or place is None or region == place)
+
+
+def _false_alarm(account: Account) -> str | None:
+    label = account.last(Kind.LABELLED)
+    if label is not None and label.data["label"] == "false_alarm":
+        return f"{label.actor.id} labelled it a false alarm: {label.data.get('because') or '-'}"
+    dismissed = account.last(Kind.DISMISSED)
+    over = account.state.phase in {Phase.DISMISSED, Phase.CLOSED}
+    if dismissed is not None and over and dismissed.actor.kind is ActorKind.HUMAN:
+        return f"{dismissed.actor.id} dismissed it as a false alarm: {dismissed.data['why']}"
+    return None
+
+
+def _summed_up(found: _Found, steps: Sequence[WouldHave]) -> tuple[Compared, str]:
+    if steps:
+        worst = next((s for c in SPEAKS_AGAINST for s in steps if s.compared is c), steps[0])
+        return worst.compared, worst.why
+    stop = _why_no_step(found.account)
+    if found.people:
+        return Compared.MISSED, f"{_who(found.people[0])}; nothing would have been done: {stop}"
+    if alarm := _false_alarm(found.account):
+        return Compared.QUIET, f"nothing would have been done, and {alarm}"
+    return Compared.QUIET, f"nothing would have been done, and nobody reported anything: {stop}"
+
+
+def _why_no_step(account: Account) -> str:
+    last = account.last(Kind.STEP_BLOCKED, Kind.HELD, Kind.DISMISSED, Kind.RESOLVED)
+    plan = account.last(Kind.PLAN_CHOSEN)
+    chosen = plan is not None and plan.data.get("runbook") is None
+    record = plan if chosen else last or plan
+    return str(record.data.get("why")) if record is not None else "it was not diagnosed yet"
+
+
+def gone_at(account: Account) -> datetime | None:
+    """Say since when every series of an incident is back, or when it was found to be over.
+
+    What an alert says is no reading: one that is "resolved" is not gone by that.
+    """
+    state: dict[str, str] = {}
+    gone: datetime | None = None
+    for record in account.records:
+        if record.kind == Kind.REOPENED:
+            gone = None
+        for signal in _signals(record):
+            if signal.get("signal") != "alert":
+                state[signal["series"]] = signal["state"]
+                bad = any(each == "bad" for each in state.values())
+                gone = None if bad else gone or record.at
+        by_itself = record.kind == Kind.DISMISSED and record.actor.kind is ActorKind.SYSTEM
+        if record.kind == Kind.RESOLVED or by_itself:
+            gone = gone or record.at
+    return gone
+
+
+def _signals(record: Record) -> Sequence[Mapping[str, Any]]:
+    if record.kind == Kind.INCIDENT_OPENED:
+        return tuple(record.data.get("signals", ()))
+    return (record.data["signal"],) if record.kind == Kind.SIGNAL_ATTACHED else ()

@@ -1,0 +1,211 @@
+"""Adding instances under a real supervisord, counted by its own log of what it spawned."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from holdfast.actions.scale_up import ScaleUp
+from holdfast.actions.supervisord import Deadline, Supervisord
+from holdfast.kernel.catalogue import Catalogue, Service
+from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.errors import BadInputError
+from holdfast.response.ports import (
+    ActionRequest,
+    Effect,
+    LostReplyError,
+    Repeatability,
+    TargetUnreachableError,
+)
+from tests.actions.cutting import cut_after_request
+from tests.io_parts import catalogue, request
+from tests.real_parts import Orchestrator, short_directory, started_supervisord
+
+NAMES = [f"worker-north-extra-{n}" for n in (1, 2, 3)]
+FRESH = [f"worker-south-extra-{n}" for n in (1, 2, 3)]  # of one test, so never started before
+PROGRAM = (
+    "[program:{name}]\ncommand={command}\nautostart=false\nautorestart=false\nstartsecs=0\n"
+    "startretries=0\n"
+)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Orchestrator]:
+    more = [PROGRAM.format(name=name, command="/bin/sleep 3600") for name in (*NAMES, *FRESH)]
+    with started_supervisord(more="\n".join(more)) as pool:
+        yield pool
+
+
+@pytest.fixture
+def scale(pool: Orchestrator) -> Iterator[ScaleUp]:
+    yield ScaleUp(described(str(pool.socket)))
+    for name in (*NAMES, *FRESH):
+        if supervisord(pool).process(name, soon())["statename"] == "RUNNING":
+            supervisord(pool).stop(name, soon())
+
+
+def described(socket: str) -> Catalogue:
+    place = {"socket": socket, "process": "{service}-{region}-extra-{n}"}
+    control = {"scale": {"supervisord": place, "extra": 3}}
+    return catalogue(
+        Service(name="worker", regions=("north", "south", "west"), control=control),
+        Service(name="store"),
+    )
+
+
+def supervisord(pool: Orchestrator) -> Supervisord:
+    return Supervisord(socket_path=str(pool.socket))
+
+
+def soon() -> Deadline:
+    return Deadline.after(SystemClock(), 10)
+
+
+def spawned(pool: Orchestrator) -> list[str]:
+    """List what was started, in order, by the target's own log."""
+    return re.findall(r"spawned: '([^']+)'", (pool.directory / "log").read_text())
+
+
+def attempt(action: ScaleUp, by: int, target: str = "worker@north") -> ActionRequest:
+    params = {"by": by}
+    return request("scale_up", target, pre_image=action.observe(target, params), params=params)
+
+
+def test_exactly_the_next_ones_are_started_and_undo_stops_those(
+    pool: Orchestrator, scale: ScaleUp
+) -> None:
+    before = len(spawned(pool))
+    first, asked = scale.perform(attempt(scale, 1)), attempt(scale, 2)
+
+    second = scale.perform(asked)
+    probed = scale.probe(asked)
+    undone = scale.undo(asked)
+
+    assert (first.ok, second.ok, second.effect) == (True, True, Effect.PRESENT)
+    assert spawned(pool)[before:] == NAMES
+    assert asked.pre_image["starts"] == NAMES[1:]
+    assert probed.effect is Effect.PRESENT
+    assert undone.ok
+    assert scale.observe("worker@north", {"by": 1})["running"] == 1
+
+
+@pytest.mark.promise("L8")
+def test_a_repeat_starts_the_same_ones_and_no_more(pool: Orchestrator, scale: ScaleUp) -> None:
+    asked = attempt(scale, 2)
+    before = len(spawned(pool))
+
+    first, again = scale.perform(asked), scale.perform(replace(asked, fence=2))
+
+    assert first.ok
+    assert again.ok
+    assert spawned(pool)[before:] == NAMES[:2]
+
+
+def test_it_promises_no_more_than_supervisord_can_keep(pool: Orchestrator, scale: ScaleUp) -> None:
+    """A worker that comes late starts again what was stopped meanwhile: so it is never redone."""
+    late = attempt(scale, 1)
+    scale.perform(late)
+    scale.undo(late)
+    before = len(spawned(pool))
+
+    scale.perform(late)
+
+    assert len(spawned(pool)) == before + 1
+    assert scale.repeatability is Repeatability.PROBEABLE
+    assert not scale.repeatability.may_be_redone
+
+
+def test_the_probe_tells_none_some_and_all_apart(pool: Orchestrator, scale: ScaleUp) -> None:
+    asked = attempt(scale, 2, "worker@south")
+    none = scale.probe(asked)
+    supervisord(pool).start(FRESH[0], soon())
+    some = scale.probe(asked)
+    supervisord(pool).start(FRESH[1], soon())
+
+    assert (none.effect, some.effect) == (Effect.ABSENT, Effect.UNKNOWN)
+    assert scale.probe(asked).effect is Effect.PRESENT
+
+
+def test_one_that_was_started_and_died_is_never_said_to_be_absent(
+    pool: Orchestrator, scale: ScaleUp
+) -> None:
+    asked = attempt(scale, 1)
+    scale.perform(asked)
+    os.kill(supervisord(pool).process(NAMES[0], soon())["pid"], signal.SIGKILL)
+    while supervisord(pool).process(NAMES[0], soon())["statename"] == "RUNNING":
+        pass  # supervisord has yet to notice
+
+    probed = scale.probe(asked)
+
+    # supervisord counts whole seconds: within the second of an earlier start it can't be told.
+    assert probed.effect in {Effect.PRESENT, Effect.UNKNOWN}
+    assert "0 run now" in probed.evidence
+
+
+def test_a_lost_reply_is_in_doubt_and_the_probe_settles_it(
+    pool: Orchestrator, scale: ScaleUp
+) -> None:
+    directory, asked = short_directory("cut"), attempt(scale, 1)
+    with (
+        cut_after_request(pool.socket, directory / "s", b"startProcess"),
+        pytest.raises(LostReplyError, match=r"nothing was started; .* no usable answer"),
+    ):
+        ScaleUp(described(str(directory / "s"))).perform(asked)
+    (directory / "s").unlink()
+    directory.rmdir()
+
+    assert scale.probe(asked).effect is Effect.PRESENT
+
+
+def test_more_than_there_are_is_refused_before_anything_is_started(
+    pool: Orchestrator, scale: ScaleUp
+) -> None:
+    scale.perform(attempt(scale, 2))
+    before = len(spawned(pool))
+
+    seen = scale.observe("worker@north", {"by": 2})
+
+    assert seen["reachable"] is False
+    assert "only 1 of 3 are ready" in seen["why"]
+    assert scale.perform(attempt(scale, 2)).effect is Effect.ABSENT
+    assert len(spawned(pool)) == before
+
+
+def test_processes_that_supervisord_does_not_know_are_unreachable(scale: ScaleUp) -> None:
+    assert "BAD_NAME" in scale.observe("worker@west", {"by": 1})["why"]
+
+
+@pytest.mark.parametrize(
+    ("target", "params", "field"),
+    [
+        ("nobody", {"by": 1}, "target"),
+        ("store", {"by": 1}, "target"),
+        ("worker", {"by": 1}, "target"),
+        ("worker@east", {"by": 1}, "target"),
+        ("worker@north", {"by": 0}, "params.by"),
+        ("worker@north", {"by": "1"}, "params.by"),
+        ("worker@north", {"by": True}, "params.by"),
+        ("worker@north", {"to": 3}, "params.to"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_sent(
+    scale: ScaleUp, target: str, params: dict[str, object], field: str
+) -> None:
+    with pytest.raises(BadInputError) as refused:
+        scale.observe(target, params)
+    with pytest.raises(TargetUnreachableError, match="nothing was sent"):
+        scale.perform(request("scale_up", target, params=params))
+
+    assert refused.value.field == field
+
+
+def test_without_a_pre_image_nothing_is_started(pool: Orchestrator, scale: ScaleUp) -> None:
+    before = len(spawned(pool))
+
+    outcome = scale.perform(request("scale_up", "worker@north", params={"by": 1}))
+
+    assert outcome.error_category == "no_pre_image"
+    assert len(spawned(pool)) == before
