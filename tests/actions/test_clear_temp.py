@@ -1,6 +1,7 @@
 """Clearing real directories, with everything in them that could lead a careless hand outside."""
 
 import os
+import pwd
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -288,6 +289,10 @@ def test_a_path_over_a_link_and_ones_own_home_are_refused(link: Path) -> None:
         check_temp_path(str(link))
     with pytest.raises(ValueError, match=r"top-level|home"):
         check_temp_path(str(Path.home()))
+    for account in pwd.getpwall():
+        if len(Path(account.pw_dir).parts) > 2:
+            with pytest.raises(ValueError, match=r"home|lives on"):
+                check_temp_path(account.pw_dir)
     assert check_temp_path("/var/tmp/app") == "/var/tmp/app"
     assert check_temp_path("/dev/shm/app") == "/dev/shm/app"
 

@@ -99,13 +99,13 @@ def test_one_that_takes_too_long_is_ended_with_all_it_started_and_is_in_doubt(
 ) -> None:
     program = write("echo began; sleep 30 & echo $! > child; trap '' TERM; wait; sleep 30")
     made = action(it=command(program))
-    asked = attempt(made, timeout_s=0.3)
+    asked = attempt(made, timeout_s=1.0)
     began = time.monotonic()
 
-    with pytest.raises(LostReplyError, match=r"did not end within 0.3 s and was ended; .*began"):
+    with pytest.raises(LostReplyError, match=r"did not end within 1 s and was ended; .*began"):
         made.perform(asked)
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert _is_gone(int((tmp_path / "child").read_text()))
 
 

@@ -282,6 +282,13 @@ def test_neither_url_nor_header_is_in_any_message(receiver: Receiver) -> None:
     assert TOKEN not in str(error.value) + str(asked.pre_image)
 
 
+def test_a_body_that_is_too_long_is_not_sent(receiver: Receiver) -> None:
+    made = action(it=call(receiver, body={"x": "y" * 300_000}))
+
+    with pytest.raises(BadInputError, match="write at most"):
+        attempt(made)
+
+
 def test_a_call_that_was_changed_since_is_not_sent(receiver: Receiver) -> None:
     asked = attempt(action(it=call(receiver)))
     changed = action(it=call(receiver, "/other"))

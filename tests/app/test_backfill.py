@@ -1,12 +1,17 @@
 """`serve` beside a real Prometheus: warm at once, and calm when Prometheus dies."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from holdfast.app.installation import load_installation
+from holdfast.app.prometheus import backfill
+from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import BadInputError
+from holdfast.sources import HistoryFile
 from tests.monitoring_parts import Monitor
 from tests.prometheus_parts import knowing
 from tests.real_parts import end
@@ -79,6 +84,25 @@ def test_serve_is_warm_from_its_first_tick_and_a_dead_prometheus_is_no_outage(
         assert "\nholdfast_incidents_opened_total 0.0\n" in metrics
         assert sum(e["event"] == "trouble" for e in serving.events) == 1
         assert serving.stop() == 0
+
+
+def test_an_engine_that_is_away_delays_no_start_and_takes_nothing_away(tmp_path: Path) -> None:
+    site = installed(tmp_path / "site")
+    site.write("holdfast.yaml", CONFIG.format(mode="observe", more=ENGINE))
+    site.write("services.yaml", SERVICES)
+    installation = load_installation(site.directory)
+    keys = installation.catalogue.series()
+    history = HistoryFile.open(tmp_path / "history", keys, interval_s=0.2)
+    history.append(datetime.now(UTC), np.ones(len(keys)))
+    told: list[str] = []
+
+    backfill(installation, history, SystemClock(), told.append)
+
+    assert told[0] == "asking Prometheus for the last 60 samples of 4 series"
+    assert told[1].startswith("nothing was back-filled, detection warms up by itself: Prometheus ")
+    assert len(told) == 2
+    assert history.rows()[1].tolist() == [[1.0] * 4]
+    history.close()
 
 
 @pytest.mark.parametrize(

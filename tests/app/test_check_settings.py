@@ -6,11 +6,12 @@ import pytest
 
 from holdfast.app.installation import Installation, load_installation
 from holdfast.kernel.errors import BadInputError
-from tests.surface import installed
+from tests.surface import Installed
 
 
 def read(folder: Path, more: str) -> Installation:
-    site = installed(folder / "site")
+    site = Installed(directory=folder)
+    (folder / "runbooks").mkdir()
     site.describe(more=more)
     return load_installation(site.directory)
 

@@ -14,9 +14,11 @@ from holdfast.app.models import ConfigModel
 from holdfast.app.report import DailyReport, last_due, next_due, read_report, since_of
 from holdfast.incident import Record
 from holdfast.kernel import BadInputError, ManualClock
+from holdfast.learning.would_have import Compared
 from holdfast.ledger import MemoryLedger
 from holdfast.response.store import Batch
 from tests.app.receiver_parts import Receiver, receiver
+from tests.engine.engine_parts import site, with_world
 from tests.learning.test_would_have import deployed, did, shown, watching
 from tests.scene import START
 
@@ -73,6 +75,29 @@ def test_it_is_read_from_the_ledger_with_the_changes_that_were_told() -> None:
     )
     assert report.figures()["agreed"] == 1
     assert report.unread == ()
+
+
+def test_what_a_real_engine_wrote_in_observe_is_read_with_what_a_person_reported(
+    tmp_path: Path,
+) -> None:
+    with site(tmp_path) as made:
+        with_world(made, mode="observe")
+        made.open()
+        made.start()
+        made.seen.until(made.seen.has("step_blocked"))
+        asked = made.submit("did", action="write_mark", target="shop", because="by hand")
+        assert made.answer(asked).ok
+        now = made.clock.now()
+        report = read_report(
+            made.ledger, config(), since=now - timedelta(hours=1), until=now + timedelta(hours=1)
+        )
+
+    (told,) = report.incidents
+    (step,) = told.steps
+    assert (step.what, step.compared) == ("write_mark on shop", Compared.AGREED)
+    assert not step.after_approval
+    assert step.earlier_s is not None
+    assert 0 < step.earlier_s < 60
 
 
 def test_a_deployments_table_that_is_away_is_named_and_stops_nothing() -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from holdfast.engine import Monitor
 from holdfast.kernel import Catalogue, Service, SystemClock
 from holdfast.sources import HistoryFile
 from tests.app.receiver_parts import Receiver, receiver
-from tests.engine.engine_parts import site
+from tests.engine.engine_parts import Site, site
 
 WELL = Vitals(now=1000.0, interval_s=60.0, ticked_at=950.0, rounded_at=999.8, store_within_s=30.0)
 SECRET = "3f0c-not-to-be-shown"
@@ -144,61 +145,80 @@ def test_without_an_address_there_is_no_switch() -> None:
         assert switch is None
 
 
-def test_a_source_that_hangs_stops_the_pings(tmp_path: Path, outside: Receiver) -> None:
-    """A real monitor whose scrape never comes back: the outside sees it within seconds."""
-    released, hanging = threading.Event(), threading.Event()
+class Row:
+    """One scrape of one target that is up."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at, self.values = at, np.ones(1)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path) as one:
+        yield one.start()
+
+
+@pytest.fixture
+def monitor(made: Site, tmp_path: Path) -> Iterator[Monitor]:
+    """A real monitor over one target; what it scrapes is a test's to say."""
     shop = Service(name="shop", regions=("east",), scrape={"east": "http://127.0.0.1:1/"})
     catalogue = Catalogue(services={"shop": shop})
-    keys, settings, clock = catalogue.series(), CompositeSettings(), SystemClock()
-
-    def scrape() -> "Row":
-        if outside.got:
-            hanging.set()
-            released.wait(20)
-        return Row()
-
-    class Row:
-        at, values = clock.now(), np.ones(len(keys))
-
-    with (
-        site(tmp_path) as made,
-        closing(HistoryFile.open(tmp_path / "history", keys, interval_s=0.05)) as file,
-    ):
-        monitor = Monitor(
-            catalogue=catalogue, keys=keys, scrape=scrape,
-            history=HistoryReadings(file, made.seen.on_trouble), detector=ZScore(len(keys)),
+    keys, settings = catalogue.series(), CompositeSettings()
+    with closing(HistoryFile.open(tmp_path / "history", keys, interval_s=0.05)) as file:
+        one = Monitor(
+            catalogue=catalogue,
+            keys=keys,
+            scrape=lambda: Row(made.clock.now()),
+            history=HistoryReadings(file, made.seen.on_trouble),
+            detector=ZScore(len(keys)),
             composite=Composite(catalogue, keys, settings=settings),
-            watch=Watch(catalogue, keys), settings=settings, engine=made.engine, clock=clock,
-            interval_s=0.05, on_tick=lambda _tick: None, watcher=made.seen,
-        )  # fmt: skip
-        made.start()
-        ticking = threading.Thread(target=monitor.run)
+            watch=Watch(catalogue, keys),
+            settings=settings,
+            engine=made.engine,
+            clock=made.clock,
+            interval_s=0.05,
+            on_tick=lambda _tick: None,
+            watcher=made.seen,
+        )
+        ticking = threading.Thread(target=one.run)
         ticking.start()
-        told: list[str] = []
-        stalled = threading.Event()
-
-        def vitals() -> Vitals:
-            return Vitals(
-                now=clock.monotonic(),
-                interval_s=monitor.interval_s,
-                ticked_at=monitor.ticked_at,
-                rounded_at=made.engine.rounded_at,
-                store_within_s=30.0,
-            )
-
-        def notice(text: str) -> None:
-            told.append(text)
-            if "no ping" in text:
-                stalled.set()
-
-        model = DeadManModel(url=f"{outside.url}/ping", every_s=0.1)
-        with dead_man(model, vitals, notice, clock):
-            outside.until(1)
-            assert hanging.wait(10)
-            assert stalled.wait(10), told
-            count = len(outside.got)
-            released.set()
-            outside.until(count + 1)
-        monitor.stop()
+        yield one
+        one.stop()
         ticking.join(10)
+
+
+def test_a_source_that_hangs_stops_the_pings(
+    made: Site, monitor: Monitor, outside: Receiver
+) -> None:
+    """The outside sees it within seconds: a scrape that never comes back is no tick."""
+    released, stalled = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def scrape() -> Row:
+        if outside.got:
+            released.wait(20)
+        return Row(made.clock.now())
+
+    def vitals() -> Vitals:
+        return Vitals(
+            now=made.clock.monotonic(),
+            interval_s=monitor.interval_s,
+            ticked_at=monitor.ticked_at,
+            rounded_at=made.engine.rounded_at,
+            store_within_s=30.0,
+        )
+
+    def notice(text: str) -> None:
+        told.append(text)
+        if "no ping" in text:
+            stalled.set()
+
+    monitor.scrape = scrape
+    model = DeadManModel(url=f"{outside.url}/ping", every_s=0.1)
+    with dead_man(model, vitals, notice, made.clock):
+        assert stalled.wait(10), told
+        count = len(outside.got)
+        assert count
+        released.set()
+        outside.until(count + 1)
     assert "the last whole tick is too old" in next(t for t in told if "no ping" in t)

@@ -67,7 +67,7 @@ def test_broken_yaml_names_line_and_column(
     [
         ("mode: observe\nlisten_on: x\n", 2, "listen_on", "is no setting; did you mean 'listen'?"),
         ("detection:\n  windw: 60\n", 2, "detection.windw", "did you mean 'window'?"),
-        ("zzz: 1\n", 1, "zzz", "known are approval_ttl_s, audit"),
+        ("zzz: 1\n", 1, "zzz", "known are actions, approval_ttl_s, audit"),
         ("checks: {database: {dns: x}}", 1, "checks.database.dsn", "is missing"),
         ("mode: watch\n", 1, "mode", "is 'watch'; write 'observe', 'guided'"),
         ("detection: {window: 'x'}\n", 1, "detection.window", "is 'x'; write a whole number"),

@@ -19,7 +19,7 @@ HEAVY = {
     "psycopg", "pydantic", "rich", "starlette", "uvicorn", "yaml",
 }  # fmt: skip
 PROMISED = {
-    "init", "serve", "worker", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
+    "init", "doctor", "serve", "worker", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
     "settle", "hold", "resume", "note", "freeze", "thaw", "mode", "override", "check", "runbook", "kv", "token",
     "postmortem", "audit", "heads", "ledger", "maintenance", "report",
 }  # fmt: skip

@@ -88,7 +88,7 @@ def test_every_section_that_is_commented_out_loads_when_it_is_not(
     (site / "holdfast.yaml").write_text(uncommented(text))
     config = load_installation(site).config
 
-    assert config.model_fields_set == set(type(config).model_fields) - {"actions", "maintenance"}
+    assert config.model_fields_set == set(type(config).model_fields) - {"actions"}
     assert config.checks.model_fields_set >= {"database", "replication", "queue", "tls", "dns"}
     assert config.prometheus is not None
     assert len(config.autonomy) == 1

@@ -1,10 +1,13 @@
 """A trouble that comes back reopens its incident, across a restart, workers and a death."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from holdfast.engine import OpeningFacts
 from holdfast.engine.case import Case
+from holdfast.engine.told import Became
 from holdfast.incident import Kind, Phase
 from holdfast.ledger import verify
 from holdfast.response import decide
@@ -104,6 +107,29 @@ def test_what_is_seen_later_or_elsewhere_is_a_new_incident(tmp_path: Path) -> No
 
             assert list(later.ledger.incident_ids()) == [NAME, "INC-2", "INC-3"]
             assert later.state("INC-3").follows is None
+
+
+def alert(starts_at: str, made: Site) -> OpeningFacts:
+    said = facts("shop", made.clock.now())
+    signal = {**said.signals[0], "series": "alert Slow of shop in east", "signal": "alert"}
+    return replace(said, signals=({**signal, "labels": {}, "starts_at": starts_at},))
+
+
+def test_an_alert_that_goes_on_firing_after_recovery_reopens_nothing_but_a_new_one_does(
+    tmp_path: Path,
+) -> None:
+    with site(tmp_path) as made:
+        made.open()
+        made.engine.told(alert("2030-01-01T12:00:00Z", made))
+        made.start()
+        made.seen.until(made.seen.has("resolved"))
+        made.stop()
+
+        repeated = made.engine.told(alert("2030-01-01T12:00:00Z", made))
+        assert (repeated.became, repeated.incident_id) == (Became.KNOWN, NAME)
+        assert made.ledger.requests(NAME) == []
+        assert made.engine.told(alert("2030-01-01T12:05:00Z", made)).became is Became.REOPENED
+        assert [request.kind for request in made.ledger.requests(NAME)] == ["trouble_is_back"]
 
 
 def test_after_a_dismissal_a_new_incident_says_which_one_it_follows(tmp_path: Path) -> None:

@@ -2,18 +2,19 @@ from importlib.resources import files
 
 import pytest
 
-from holdfast.runbooks import Finding, Severity, lint, lint_names, parse
+from holdfast.runbooks import Finding, Habits, Severity, lint, lint_names, parse
 from holdfast.verification import parse_expectation
 from tests.runbooks.runbook_texts import STEP, runbook_text
 
 ACTIONS = {"restart_service": "low", "rollback_deploy": "low", "failover_db": "high"}
 EXAMPLES = sorted(
-    (each for each in (files("holdfast.runbooks") / "examples").iterdir()), key=lambda f: f.name
+    (f for f in (files("holdfast.runbooks") / "examples").iterdir() if f.name.endswith(".md")),
+    key=lambda f: f.name,
 )
 
 
-def findings(text: str | bytes) -> tuple[Finding, ...]:
-    return lint(text, ACTIONS, check_criterion=parse_expectation)
+def findings(text: str | bytes, habits: Habits | None = None) -> tuple[Finding, ...]:
+    return lint(text, ACTIONS, check_criterion=parse_expectation, habits=habits)
 
 
 def test_a_good_runbook_has_no_findings() -> None:
@@ -87,7 +88,10 @@ def test_a_dead_relative_link_is_found_and_the_web_is_left_alone() -> None:
         runbook_text() + "\n[a](gone.md#x)\n[b](https://example.org/x)\n[c](#here)\n[d](here.md)\n"
     )
     found = lint(
-        text, ACTIONS, check_criterion=parse_expectation, link_exists={"here.md", "#here"}.__contains__
+        text,
+        ACTIONS,
+        check_criterion=parse_expectation,
+        link_exists={"here.md", "#here"}.__contains__,
     )
 
     assert [f.text for f in found] == ["the link 'gone.md#x' leads nowhere; correct it"]
@@ -114,3 +118,33 @@ def test_the_examples_are_two_with_a_step_and_one_without() -> None:
         "restart-a-down-service": True,
         "rollback-after-bad-deploy": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("step", "habits", "rule", "words"),
+    [
+        (
+            STEP.replace("undo: stop it again\n", ""),
+            Habits(for_good={"restart_service"}),
+            "undo",
+            "restart_service can't be taken back by Holdfast; say so",
+        ),
+        (STEP, Habits(unrepeatable={"restart_service"}), "repeats", "repeatable `none`"),
+        (STEP, Habits(most={"restart_service": 1}), "repeats", "the limits allow 1 of"),
+        (STEP, Habits(lease_s=5.0), "times", "`timeout` 10 s is longer than `lease_s` (5 s)"),
+        (STEP, Habits(cooldown_s=60.0), "times", "shorter than `cooldown_s` of the installation"),
+    ],
+)
+def test_a_step_that_goes_against_the_habits_of_the_installation_is_a_warning(
+    step: str, habits: Habits, rule: str, words: str
+) -> None:
+    (found,) = findings(runbook_text(step=step), habits)
+
+    assert (found.severity, found.rule) == (Severity.WARNING, rule)
+    assert words in found.text
+
+
+def test_a_finding_says_which_rule_it_is_of() -> None:
+    found = findings(runbook_text(step=STEP.replace("restart_service", "rm_rf")))
+
+    assert found[0].as_data()["rule"] == "action"

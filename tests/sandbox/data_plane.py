@@ -39,6 +39,7 @@ class DataPlane:
         self._pooler = 0
 
     def bring_up(self) -> None:
+        self.link.remove_at_end(self.site.run)
         self.site.save()
         self.databases.start()
         prepare_database(self.site)

@@ -12,13 +12,18 @@ from holdfast.sandbox.platform import Platform
 def order(platform: Platform, region: str, *, coupon: bool, item: int = 7) -> int:
     """Place one order and return the answer's status."""
     body = {"item": item, "quantity": 2, "coupon": {"percent": 10} if coupon else None}
+    return post(platform.site.url(platform.blueprint.api, region, "/checkout"), body)
+
+
+def post(url: str, document: object, *, timeout_s: float = 10.0) -> int:
+    """Post a document and return the answer's status."""
     request = urllib.request.Request(  # noqa: S310 - loopback
-        platform.site.url(platform.blueprint.api, region, "/checkout"),
-        data=json.dumps(body).encode(),
+        url,
+        data=json.dumps(document).encode(),
         headers={"Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
             return int(answer.status)
     except HTTPError as error:
         with error:

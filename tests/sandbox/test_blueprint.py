@@ -11,7 +11,9 @@ SEEDS = range(1, 40)
 
 def test_seed_nought_is_the_platform_of_the_documentation() -> None:
     shape = default_blueprint()
-    assert shape.services == ("checkout-api", "checkout-worker", "orders-db", "session-cache")
+    assert shape.regional == ("checkout-api", "checkout-worker")
+    assert shape.single == ("orders-pool", "receipt-printer")
+    assert shape.services == (*shape.regional, *shape.single, "orders-db", "session-cache")
     assert shape.regions == ("eu-west", "us-east")
 
 
@@ -19,7 +21,7 @@ def test_seed_nought_is_the_platform_of_the_documentation() -> None:
 def test_another_seed_changes_every_name_and_keeps_the_shape(seed: int) -> None:
     shape, default = Blueprint.vary(seed), default_blueprint()
     assert not shape.names() & default.names()
-    assert len(set(shape.services)) == 4
+    assert len(set(shape.services)) == 6
     assert len(set(shape.regions)) == 2
     assert shape.metrics.keys() == METRICS.keys()
     assert len(set(shape.metrics.values())) == len(METRICS)

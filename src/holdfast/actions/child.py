@@ -59,8 +59,12 @@ def run(
     kept = _Tail()
     try:
         in_time = _followed(child, kept, deadline, clock)
-        _end_group(child, kept, clock, gently=not in_time)
+        if not in_time:
+            _signal(child, signal.SIGTERM)
+            _followed(child, kept, Deadline.after(clock, GRACE_S), clock)
     finally:
+        # It and all that it started, however it went: its number is still its own.
+        _signal(child, signal.SIGKILL)
         code = child.wait()
         if child.stdout:
             child.stdout.close()
@@ -121,16 +125,6 @@ def _has_ended(child: "subprocess.Popen[bytes]") -> bool:
     if sys.platform == "darwin":
         return child.poll() is not None
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _end_group(
-    child: "subprocess.Popen[bytes]", kept: _Tail, clock: Clock, *, gently: bool
-) -> None:
-    """End it and all that it started: asked first where its time was over."""
-    if gently:
-        _signal(child, signal.SIGTERM)
-        _followed(child, kept, Deadline.after(clock, GRACE_S), clock)
-    _signal(child, signal.SIGKILL)
 
 
 def _signal(child: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

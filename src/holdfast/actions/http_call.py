@@ -6,6 +6,7 @@ then a lost answer is for a person. No URL and no header is ever in a message: e
 """
 
 import json
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,7 @@ from holdfast.actions.supervisord import Deadline
 from holdfast.kernel.canonical import canonical_json
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.redact import bounded
 from holdfast.response.ports import (
     ActionOutcome,
@@ -142,7 +144,9 @@ class HttpCall:
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
         what = f"{name} ({call['method']} to {_host(call['url'])})"
-        status, text = self._exchanged(what, call["method"], url, headers, body, timeout_s)
+        status, text = self._exchanged(
+            what, call["method"], url, headers, body, timeout_s, call.get("ca_file")
+        )
         output = without(text, call.get("headers") or {})
         if status in call["expect_status"]:
             return ActionOutcome(
@@ -170,7 +174,7 @@ class HttpCall:
         headers = dict(call.get("headers") or {}) if host == _host(call["url"]) else {}
         try:
             status, text = self._exchanged(
-                f"the probe of {host}", "GET", url, headers, None, timeout_s
+                f"the probe of {host}", "GET", url, headers, None, timeout_s, call.get("ca_file")
             )
         except (TargetUnreachableError, LostReplyError) as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
@@ -192,6 +196,7 @@ class HttpCall:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout_s: float,
+        ca_file: str | None,
     ) -> tuple[int, str]:
         """Send one request and read a bounded answer."""
         import httpx2  # noqa: PLC0415 - half of a command's start-up time
@@ -199,10 +204,14 @@ class HttpCall:
         deadline = Deadline.after(self._clock, timeout_s)
         # Not compressed, so that a short answer can't become a long one here.
         sent = {**headers, "Accept-Encoding": "identity"}
-        tls = url.startswith("https:")
+        try:
+            trusted = _trusted(url, ca_file)
+        except OSError as error:
+            text = f"{what}: ca_file can't be used: {error}; nothing was sent"
+            raise TargetUnreachableError(text) from error
         try:
             with (
-                httpx2.Client(timeout=timeout_s, trust_env=False, verify=tls) as client,
+                httpx2.Client(timeout=timeout_s, trust_env=False, verify=trusted) as client,
                 client.stream(
                     method, url, headers=sent, content=body, follow_redirects=False
                 ) as response,
@@ -225,10 +234,23 @@ def _kind(call: Mapping[str, Any]) -> Repeatability:
     return Repeatability.PROBEABLE if call.get("probe") else Repeatability.NONE
 
 
+def _trusted(url: str, ca_file: str | None) -> "ssl.SSLContext | bool":
+    if not url.startswith("https:"):
+        return False  # no certificates to load, which costs more than the request
+    return ssl.create_default_context(cafile=ca_file) if ca_file else True
+
+
 def _rendered(call: Mapping[str, Any], values: Mapping[str, str]) -> tuple[str, bytes | None]:
     url = fill(call["url"], values, _encoded)
-    body = call.get("body")
-    return url, None if body is None else canonical_json(_filled(body, values))
+    if call.get("body") is None:
+        return url, None
+    body = canonical_json(_filled(call["body"], values))
+    if len(body) > BODY_BYTES_MAX:
+        raise BadInputError(
+            f"the body is {len(body)} bytes long; write at most {BODY_BYTES_MAX}",
+            field="params.call",
+        )
+    return url, body
 
 
 def _filled(value: object, values: Mapping[str, str]) -> object:

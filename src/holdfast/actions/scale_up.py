@@ -113,7 +113,8 @@ class ScaleUp:
         return ProbeResult(effect=effect, evidence=text, data={"started": began, "running": run})
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
-        began = self.probe(request).data.get("running", ())
+        seen = self.probe(request).data
+        began = [name for name in seen.get("running", ()) if name in seen["started"]]
         if not began:
             return refused("nothing_to_undo", f"{request.target}: this step started nothing")
         supervisord = self._pool(request.target).supervisord

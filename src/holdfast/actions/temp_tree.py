@@ -6,6 +6,7 @@ before a fixed moment: a repeat, or a worker that comes late, finds nothing that
 """
 
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,6 @@ TICK_S = 1.0
 # What a machine lives on. Nothing below is temporary, whatever somebody calls it.
 SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin", "sys"})
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - named so that it may be allowed
-HOMES = frozenset({"/root", "/home", "/Users"})
 WILD = frozenset("*?[]{}~$")
 
 
@@ -83,13 +83,22 @@ def _why_not(text: str, path: Path) -> str | None:
         return "is not written plainly"
     if len(path.parts) <= 2:  # noqa: PLR2004 - / and one name
         return "is a top-level directory"
-    if text in HOMES or str(path.parent) in {"/home", "/Users"} or text == str(Path.home()):
-        return "is somebody's home"
+    if str(path.parent) in {"/home", "/Users"} or any(_holds(path, home) for home in _homes()):
+        return "is somebody's home, or holds one"
     if path.parts[1] in SYSTEM and SHARED_MEMORY not in path.parents:
         return "is below a directory that the system lives on"
     if path.parts[1] == "usr":
         return "is below a directory that the system lives on"
     return None
+
+
+def _homes() -> set[str]:
+    """List the homes of all accounts, also of those that servers run as: their data lies there."""
+    return {str(Path.home()), *(account.pw_dir for account in pwd.getpwall())}
+
+
+def _holds(path: Path, home: str) -> bool:
+    return path == Path(home) or path in Path(home).parents
 
 
 class TempTree:

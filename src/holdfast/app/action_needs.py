@@ -46,7 +46,7 @@ NEEDS: Mapping[str, Needs] = {
     ),
     "http": _CALL,
     "restart_service": Needs(sections=("supervisord",), for_good=True),
-    "rollback_deploy": Needs(sections=("release",), params={"from": None, "to": None}),
+    "rollback_deploy": Needs(sections=("release",), params={"from": None, "to": None}, whole=True),
     "scale_up": Needs(sections=("scale",), params={"by": None}, required=("by",)),
     "undrain_pool": Needs(sections=("pool",)),
 }

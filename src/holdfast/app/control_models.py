@@ -73,7 +73,7 @@ def _check_socket(address: str) -> str:
     return address
 
 
-def _check_cwd(path: str) -> str:
+def _check_absolute(path: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f"{path!r} is no absolute path; write one")
     return path
@@ -92,7 +92,7 @@ Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
 Environment = Annotated[dict[str, str], AfterValidator(_check_environment)]
 Argv = Annotated[list[str], Field(min_length=1, max_length=64), AfterValidator(_check_argv)]
 RuntimeApi = Annotated[str, AfterValidator(_check_socket)]
-Cwd = Annotated[str, AfterValidator(_check_cwd)]
+Absolute = Annotated[str, AfterValidator(_check_absolute)]
 ProcessPattern = Annotated[str, AfterValidator(_check_pattern)]
 Name = Annotated[str, Field(pattern=NAME)]
 Status = Annotated[int, Field(ge=100, le=599)]
@@ -195,6 +195,7 @@ class HttpCallModel(Strict):
     body: Any = None
     expect_status: list[Status] = Field([200, 201, 202, 204], min_length=1)
     idempotency_header: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+$")
+    ca_file: Absolute | None = None
     probe: HttpProbeModel | None = None
     undo: str | None = None
 
@@ -207,7 +208,7 @@ class HttpCallModel(Strict):
 class CommandModel(Strict):
     argv: Argv
     timeout_s: float = Field(30.0, ge=0.1, le=3600)
-    cwd: Cwd = "/"
+    cwd: Absolute = "/"
     env: Environment = {}
     refuses: list[Annotated[int, Field(ge=1, le=255)]] = []
     probe: str | None = None

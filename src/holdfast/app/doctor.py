@@ -61,6 +61,7 @@ def examine(
         clock=clock,
     )
     answers = crew.finish(crew.start(clock.now()))
+    crew.close(wait_s=0.0)
     by_area: dict[str, list[Finding]] = {probe.area: [] for probe in probes}
     for number, probe in enumerate(probes):
         by_area[probe.area] += answers.get(number, [_late(probe)])

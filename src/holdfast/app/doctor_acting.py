@@ -19,8 +19,10 @@ from holdfast.app.doctor_findings import (
     failed,
     fine,
     found,
+    told,
 )
 from holdfast.app.doctor_reach import reached
+from holdfast.response.ports import CheckContext, Health
 
 _ACTIONS, _CHECKS = "actions", "checks"
 
@@ -42,8 +44,19 @@ def acting_probes(look: Look) -> Iterator[Probe]:
 
 
 def _checks(look: Look) -> Iterator[Finding]:
-    names = check_runner(look.installation, look.clock).names
-    yield fine("checks", f"{len(names)}: {', '.join(names) or 'none is configured'}")
+    """Run every check: each only reads, and has a time limit of its own."""
+    now = look.clock.now()
+    services = tuple(look.installation.catalogue.services)
+    runner = check_runner(look.installation, look.clock)
+    results = runner.run(CheckContext(services=services, started_at=now, now=now))
+    if not results:
+        yield told("checks", "none is configured")
+    for name, result in results.items():
+        if result.status is Health.HEALTHY:
+            yield fine(name, result.summary)
+        else:
+            step = f"see `holdfast check run {name}`"
+            yield found(name, Level.WARNING, f"{result.status.value}: {result.summary}", step)
 
 
 def _actions(look: Look) -> Iterator[Finding]:

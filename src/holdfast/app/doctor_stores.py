@@ -25,6 +25,7 @@ from holdfast.app.doctor_findings import (
     judge_place_rights,
     judge_role,
 )
+from holdfast.app.installation import database_address
 from holdfast.checks.postgres import read_only_session
 from holdfast.checks.supervisord import process_table
 from holdfast.checks.valkey_client import valkey_client
@@ -72,6 +73,10 @@ def store_probes(look: Look) -> Iterator[Probe]:
 # ------------------------------------------------------------------ databases
 def _databases(look: Look) -> Iterator[Probe]:
     config = look.installation.config
+    ledger = database_address(look.installation.directory)
+    if ledger.path is None:
+        job = partial(_database, "ledger", ledger.dsn, look, reader=False)
+        yield Probe(area=_DATABASES, what="ledger", look=job)
     checks = config.checks
     reading = [
         ("checks.database", checks.database.dsn if checks.database else None),

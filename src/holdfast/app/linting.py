@@ -167,7 +167,8 @@ class _Linting:
         checks, missing = CHECKS, frozenset[str]()
         if installation is not None:
             here = frozenset(check_runner(installation, SystemClock()).names)
-            checks, missing = CHECKS | here, CHECKS - here
+            # Without a service nothing is set up yet, and saying so is no help.
+            checks, missing = CHECKS | here, CHECKS - here if services else missing
         return Ground(
             incident_types=(*_TYPES.values(), UNKNOWN, *self.alert_types.values()),
             checks=checks,

@@ -12,7 +12,7 @@ import numpy as np
 from holdfast.app.installation import Installation
 from holdfast.kernel.catalogue import SignalKey
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import BadInputError
 from holdfast.sources import (
     LOOKBACK_INTERVALS,
     HistoryFile,
@@ -20,13 +20,15 @@ from holdfast.sources import (
     PrometheusClient,
     PrometheusQueries,
     PrometheusSettings,
+    QueryError,
     Span,
     backfill_queries,
     read_past,
     tick_queries,
 )
 
-_BACKFILL_S = 30.0
+_BACKFILL_S = 15.0
+_ANSWER_S = 5.0
 _CONNECTIONS = 16
 _NEARLY_WHOLE = 0.9
 
@@ -78,15 +80,19 @@ def backfill(
     span = Span(end=end, interval_s=interval_s, samples=detection.window)
     lacking = _lacking(history, span)
     asked = tuple(each for each in asked if each[0] in lacking)
-    client = prometheus_client(installation) if asked else None
+    client = prometheus_client(installation, timeout_s=_ANSWER_S) if asked else None
     if client is None:
         return
     tell(f"asking Prometheus for the last {detection.window} samples of {len(asked)} series")
     try:
+        client.number("1", clock.now())  # an engine that is away is not asked for each series
         past = read_past(asked, history.keys, client, span, timeout_s=_BACKFILL_S, clock=clock)
         history.merge(past.times, past.rows)
-    except HoldfastError as error:
-        tell(f"nothing was back-filled: {error.message}")
+    except QueryError as error:
+        tell(f"nothing was back-filled, detection warms up by itself: Prometheus {error.message}")
+        return
+    except BadInputError as error:
+        tell(f"nothing was back-filled, detection warms up by itself: {error.message}")
         return
     finally:
         client.close()

@@ -15,6 +15,28 @@ Folder = Annotated[
     ),
 ]
 
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")
+]
+Recorded = Annotated[
+    str | None,
+    typer.Option(
+        "--incident", metavar="INCIDENT", help="Rehearse on what was recorded of this incident."
+    ),
+]
+StateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", metavar="FILE", help="Rehearse on a state file, or on an exported incident."
+    ),
+]
+Service = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The service that a state file is about.")
+]
+Region = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The region that a state file is about.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
@@ -53,9 +75,7 @@ def list_runbooks(*, directory: Dir = HERE, folder: Folder = None, as_json: Json
 
 
 def show(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")
-    ],
+    name: Name,
     *,
     directory: Dir = HERE,
     folder: Folder = None,
@@ -131,31 +151,19 @@ def lint(
 
 
 def rehearse(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The runbook's name, from `runbook list`.")
-    ],
+    name: Name,
     *,
-    incident: Annotated[
-        str | None,
-        typer.Option(metavar="INCIDENT", help="Rehearse on what was recorded of this incident."),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Rehearse on a state file, or on an exported incident."),
-    ] = None,
-    service: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The service that a state file is about.")
-    ] = None,
-    region: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The region that a state file is about.")
-    ] = None,
+    incident: Recorded = None,
+    state: StateFile = None,
+    service: Service = None,
+    region: Region = None,
     directory: Dir = HERE,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Rehearse a runbook: what would be matched, refused, performed and proven.
+    """Rehearse a runbook; nothing is performed.
 
-    Performs nothing and asks no target. Without --incident and --state: on the file NAME.state.yaml
+    Shows what would be matched, refused, done and proven, and asks no target. Without --incident and --state: on the file NAME.state.yaml
     beside the runbook.
 
     Exit 1 when it would not be chosen, or its recovery would not be proven.

@@ -11,10 +11,12 @@ from typing import Any
 
 from holdfast.engine.opening import OpeningFacts
 from holdfast.engine.ports import Watcher
+from holdfast.engine.told import Became
 from holdfast.incident import Phase, State, evolve, fold
 from holdfast.incident.grouping import last_ended_on
 from holdfast.kernel.actor import SYSTEM
 from holdfast.kernel.canonical import canonical_json
+from holdfast.kernel.catalogue import ALERT
 from holdfast.kernel.clock import Clock, format_at
 from holdfast.kernel.errors import LedgerUnavailableError
 from holdfast.response.store import Ledger, Request
@@ -29,6 +31,23 @@ def follows(earlier: State | None) -> Mapping[str, Any] | None:
         "phase": earlier.phase.value,
         "ended_at": format_at(earlier.ended_at),
     }
+
+
+def _says_nothing_new(earlier: State, facts: OpeningFacts) -> bool:
+    """Say whether this is only the same occurrence of alerts that the incident has ended on.
+
+    An alert that looks back over minutes goes on firing after recovery is proven, and is repeated.
+    """
+    return all(
+        signal["signal"] == ALERT
+        and signal["series"] in earlier.signals
+        and _began(signal) <= _began(earlier.signals[signal["series"]])
+        for signal in facts.signals
+    )
+
+
+def _began(signal: Mapping[str, Any]) -> str:
+    return str(signal.get("starts_at", ""))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,15 +79,17 @@ class Earlier:
                 self._read(name, known)
         return last_ended_on(services, self._states.values(), now=now, window_s=self.window_s)
 
-    def bring_back(self, state: State, facts: OpeningFacts) -> bool:
-        """Tell a resolved incident that its trouble is there again; False where it is not resolved.
+    def bring_back(self, state: State, facts: OpeningFacts) -> Became | None:
+        """Tell a resolved incident that its trouble is there again; None where it is not resolved.
 
         Through its inbox: whoever holds it, and whoever dies meanwhile, it is told once. The name
         says what was seen and after which record, so that a sight on every tick is one request.
         Raises LedgerUnavailableError.
         """
+        if _says_nothing_new(state, facts):
+            return Became.KNOWN
         if state.phase is not Phase.RESOLVED:
-            return False
+            return None
         data = facts.as_data(mode="")
         seen = sorted([s["series"], s["state"], s["severity"]] for s in facts.signals)
         digest = hashlib.sha256(canonical_json({"seen": seen})).hexdigest()[:16]
@@ -83,7 +104,7 @@ class Earlier:
                 at=self.clock.now(),
             )
         )
-        return True
+        return Became.REOPENED
 
     def _read(self, name: str, known: State | None) -> None:
         try:

@@ -186,9 +186,9 @@ class Engine:
 
     def _open_or_reopen(self, facts: OpeningFacts) -> tuple[Became, str]:
         earlier = self._earlier.on(facts.services)
-        if earlier is not None and self._earlier.bring_back(earlier, facts):
+        if earlier is not None and (became := self._earlier.bring_back(earlier, facts)):
             self.wake.set()
-            return Became.REOPENED, earlier.incident_id
+            return became, earlier.incident_id
         self._take(case := self._open(facts, earlier))
         return Became.OPENED, case.incident_id
 

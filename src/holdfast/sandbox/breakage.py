@@ -8,8 +8,9 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
+from holdfast.kernel import HoldfastError
 from holdfast.sandbox import processes
 from holdfast.sandbox.faults import Injected
 from holdfast.sandbox.site import Site
@@ -43,38 +44,44 @@ class Lasting:
 
 
 class Victim:
-    """One supervised process, by its name."""
+    """One supervised process, by its name. Use it in a `with` block and in one thread."""
 
     def __init__(self, site: Site, name: str) -> None:
-        self.name = name
+        self._name = name
         self._supervisor = Supervisor(site.supervisor_socket)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._supervisor.close()
 
     @property
     def pid(self) -> int | None:
         """The pid of the process, or None when it does not run."""
-        info = self._supervisor.state(self.name)
+        info = self._supervisor.state(self._name)
         return int(info["pid"]) if info["statename"] == "RUNNING" else None
 
-    def send(self, signal: int) -> int | None:
-        """Signal it; return whom, or None when it does not run."""
+    def send(self, signal: int) -> int:
+        """Signal the process and return its pid. Raises HoldfastError when it does not run."""
         pid = self.pid
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal)
+        if pid is None:
+            raise HoldfastError(
+                f"{self._name} does not run, so it can't be broken; heal the platform first"
+            )
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal)
         return pid
 
     def start(self) -> None:
         """Start it if it does not run."""
         if self.pid is None:
-            self._supervisor.start(self.name)
+            self._supervisor.start(self._name)
 
     def stop(self) -> None:
         """Stop it if it runs."""
         if self.pid is not None:
-            self._supervisor.stop(self.name)
-
-    def close(self) -> None:
-        self._supervisor.close()
+            self._supervisor.stop(self._name)
 
 
 def same_process(pid: int, mark: str | None) -> bool:

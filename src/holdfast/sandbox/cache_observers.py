@@ -8,7 +8,7 @@ tells another event and is no effect.
 import contextlib
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import valkey
 
@@ -33,10 +33,8 @@ class KeyspaceWatch:
         self._prefixes = (self._shape.price_prefix, self._shape.basket_epoch)
         self._log = log
         self._parked: set[str] = set()
-        # Any: what the driver calls subscriptions has no types.
-        self._client: Any = valkey.Valkey(
-            unix_socket_path=str(site.cache_socket), decode_responses=True
-        )
+        client = valkey.Valkey(unix_socket_path=str(site.cache_socket), decode_responses=True)
+        self._client = cast("Any", client)  # subscriptions have no types in the driver
         self._client.config_set("notify-keyspace-events", "KEgl")
         self._told = self._client.pubsub(ignore_subscribe_messages=True)
         self._told.psubscribe(_REMOVED, _ASIDE, _MARKS)

@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.sandbox.site import FAILOVER_ROLE, GLOBAL, READONLY_ROLE, Site
 
+FAILOVER_RUNBOOK = "fail-over-a-dead-primary"
 HELD_SHARE_MAX = 0.6
 
 
@@ -42,6 +43,7 @@ def database_entry(site: Site) -> dict[str, Any]:
         "name": shape.database,
         **_people(site),
         "scrape": {GLOBAL: site.store_url(shape.database)},
+        "runbooks": [FAILOVER_RUNBOOK],
         "metrics": {
             "traffic": {"rate": names["commits"]},
             "saturation": {"gauge": names["locks_waiting"]},

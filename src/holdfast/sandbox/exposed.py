@@ -13,6 +13,12 @@ from holdfast.sandbox.site import Site
 
 READ_TIMEOUT_S = 0.8
 
+# What the figures of a reading are made of: the first of each line that an instance tells.
+_DONE = ("requests", "jobs", "receipts", "pool_transactions", "commits", "cache_commands")
+_FAILED = ("failures", "job_failures", "receipt_failures")
+_DURATIONS = ("duration", "job_duration", "receipt_duration", "pool_wait")
+_WAITING = ("waiting", "queue_depth", "pool_waiting", "locks_waiting")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -89,13 +95,12 @@ class Instances:
             return None if name is None else max(0.0, now[name] - before.get(name, 0.0))
 
         def spent(suffix: str) -> float:
-            names = [self._names[m] + suffix for m in ("duration", "job_duration")]
+            names = [self._names[meaning] + suffix for meaning in _DURATIONS]
             return sum(max(0.0, now[n] - before.get(n, 0.0)) for n in names if n in now)
 
-        done = grew("requests", "jobs", "commits", "cache_commands")
-        failed = grew("failures", "job_failures")
+        done, failed = grew(*_DONE), grew(*_FAILED)
         served = spent("_count")
-        waits = [self._names[meaning] for meaning in ("waiting", "queue_depth", "locks_waiting")]
+        waits = [self._names[meaning] for meaning in _WAITING]
         return Reading(
             service=service,
             region=region,

@@ -160,4 +160,5 @@ def wait_until_gone(supervisor: Supervisor, name: str, timeout_s: float = 5.0) -
 
 def _victim(site: Site) -> tuple[str, str]:
     rng = random.Random(f"victim/{site.blueprint.seed}")
-    return rng.choice(site.processes())
+    shape = site.blueprint
+    return rng.choice([(s, r) for s in shape.regional for r in shape.regions])

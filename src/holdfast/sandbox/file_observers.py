@@ -21,7 +21,7 @@ from holdfast.sandbox.effects import Effect
 FENCE = ".fence-"
 FENCE_TIMEOUT_S = 10.0
 POLL_S = 0.02
-BURST_GAP_S = 0.3  # many files or keys that go one after another are one doing
+BURST_GAP_S = 0.5  # many files or keys that go one after another are one doing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,11 @@ from holdfast.kernel import HoldfastError
 from holdfast.kernel.catalogue import instance_name
 from holdfast.kernel.clock import parse_at
 from holdfast.sandbox.cache_observers import KeyspaceWatch
+from holdfast.sandbox.database_observers import HOW as PROMOTIONS_SEEN_BY
+from holdfast.sandbox.database_observers import promotions
 from holdfast.sandbox.effects import (
     CACHE_CLEARED,
+    DB_PROMOTED,
     FLAG_CHANGED,
     INSTANCE_STARTED,
     PROCESS_STARTED,
@@ -67,13 +70,14 @@ class Observers:
             QUEUE_PARKED: self._keys.how,
             PROCESS_STARTED: processes,
             INSTANCE_STARTED: processes,
+            DB_PROMOTED: PROMOTIONS_SEEN_BY,
         }
 
     def effects(self, *, own: bool = False) -> tuple[Effect, ...]:
         """List every effect since the platform came up; with `own`, the sandbox's as well."""
         self._fence_log()
         end = self._fence_processes()
-        seen = [*self._log.all(), *self._starts(self._skipped, end)]
+        seen = [*self._log.all(), *self._starts(self._skipped, end), *promotions(self._site)]
         seen.sort(key=lambda effect: effect.at)
         return tuple(effect for effect in seen if own or not effect.by_sandbox)
 

@@ -21,7 +21,7 @@ from holdfast.sandbox.site import Site
 from holdfast.sandbox.supervisor import extras
 
 JOB_S = 0.11  # what one imported order takes a worker
-DRAIN_S = 34.0  # how long the ordinary workers of a region need for a backlog
+DRAIN_S = 28.0  # how long the ordinary workers of a region need for a backlog
 FLOOD_JOBS = 15_000
 _ORDINARY_JOB_S = 0.016
 _PAGE = 1000
@@ -35,12 +35,19 @@ RETURNING id
 class Backlog:
     """A bulk import goes into one region's queue. With `flood`, a hopelessly large one."""
 
-    def __init__(self, site: Site, *, region: str | None = None, flood: bool = False) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        region: str | None = None,
+        flood: bool = False,
+        jobs: int | None = None,
+    ) -> None:
         shape = site.blueprint
         rng = random.Random(f"import/{shape.seed}")
         self._site, self._region = site, region or rng.choice(shape.regions)
         self._queue = f"queue:{self._region}"
-        jobs = FLOOD_JOBS if flood else backlog_jobs(shape)
+        jobs = jobs or (FLOOD_JOBS if flood else backlog_jobs(shape))
         self.injected = Injected(
             fault=QUEUE_FLOOD if flood else QUEUE_BACKLOG,
             injected_at=SystemClock().now(),
@@ -65,9 +72,8 @@ class Backlog:
         """Withdraw the import from the queue, and stop the further workers."""
         for name, _, region in extras(self._site):
             if region == self._region:
-                extra = Victim(self._site, name)
-                extra.stop()
-                extra.close()
+                with Victim(self._site, name) as extra:
+                    extra.stop()
         with valkey.Valkey(unix_socket_path=str(self._site.cache_socket)) as cache:
             for parked in cache.scan_iter(f"{self._queue}:*"):
                 cache.delete(parked)

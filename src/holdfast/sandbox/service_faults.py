@@ -37,7 +37,7 @@ EXPORT_FILES = 20
 ROOM_LEFT_BYTES = 20_000  # less than any receipt's draft needs
 KEPT_BYTES_MAX = 220_000_000  # the slow client gives up before the machine does
 # Long enough for a recovery to be proven, so that the trouble comes back after the end.
-COMES_BACK_S = (13.0, 15.0)
+LIVES_S = (13.0, 15.0)
 _CLEAR_BATCH = 100
 
 
@@ -118,69 +118,69 @@ class Regional:
     def __init__(self, site: Site, *, region: str | None = None) -> None:
         api = site.blueprint.api
         chosen = region or _draw(site, "hang").choice(site.blueprint.regions)
-        self._victim = Victim(site, process_name(api, chosen))
-        pid = self._victim.send(signal.SIGSTOP)
-        if pid is None:
-            self._victim.close()
-            raise _does_not_run(self._victim.name)
-        self._pid, self._mark = pid, started_at(pid)
+        self._site, self._name = site, process_name(api, chosen)
+        with Victim(site, self._name) as victim:
+            self._pid = victim.send(signal.SIGSTOP)
+        self._mark = started_at(self._pid)
         self.injected = Injected(
             fault=REGIONAL,
             injected_at=SystemClock().now(),
             entity=api,
             region=chosen,
-            detail={"process": self._victim.name, "pid": str(pid)},
+            detail={"process": self._name, "pid": str(self._pid)},
         )
 
     def release(self) -> None:
         """End nothing: a stopped process is killed as any other."""
 
     def heal(self) -> None:
-        if same_process(self._pid, self._mark):
-            self._victim.send(signal.SIGCONT)
-        self._victim.start()
-        self._victim.close()
+        with Victim(self._site, self._name) as victim:
+            if same_process(self._pid, self._mark):
+                victim.send(signal.SIGCONT)
+            victim.start()
 
 
 class Flapping:
     """One process is killed again some seconds after each time that it came back."""
 
     def __init__(
-        self, site: Site, *, service: str | None = None, region: str | None = None
+        self,
+        site: Site,
+        *,
+        service: str | None = None,
+        region: str | None = None,
+        lives_s: tuple[float, float] = LIVES_S,
     ) -> None:
-        self._site, self._rng = site, _draw(site, "flap")
-        shape = site.blueprint
-        service = service or self._rng.choice(shape.regional)
-        region = region or self._rng.choice(shape.regions)
-        self._victim = Victim(site, process_name(service, region))
+        self._site, self._rng, self._lives_s = site, _draw(site, "flap"), lives_s
+        service = service or self._rng.choice(site.blueprint.regional)
+        region = region or self._rng.choice(site.blueprint.regions)
+        self._name = process_name(service, region)
         self.injected = Injected(
             fault=FLAPPING,
             injected_at=SystemClock().now(),
             entity=service,
             region=region,
-            detail={"process": self._victim.name},
+            detail={"process": self._name},
         )
-        if self._victim.send(signal.SIGKILL) is None:
-            self._victim.close()
-            raise _does_not_run(self._victim.name)
+        with Victim(site, self._name) as victim:
+            victim.send(signal.SIGKILL)
         self._killer = Lasting("killer", self._kill_again)
 
     def _kill_again(self, over: threading.Event) -> None:
-        victim = Victim(self._site, self._victim.name)  # a connection of this thread's own
-        try:
+        with Victim(self._site, self._name) as victim:
+            _wait_until_seen(victim, over)
             while not over.wait(0.2):
-                if victim.pid is not None and not over.wait(self._rng.uniform(*COMES_BACK_S)):
-                    victim.send(signal.SIGKILL)
+                if victim.pid is not None and not over.wait(self._rng.uniform(*self._lives_s)):
+                    with contextlib.suppress(HoldfastError):  # somebody else was quicker
+                        victim.send(signal.SIGKILL)
                     _wait_until_seen(victim, over)
-        finally:
-            victim.close()
 
     def release(self) -> None:
         self._killer.end()
 
     def heal(self) -> None:
-        self._victim.start()
-        self._victim.close()
+        with Victim(self._site, self._name) as victim:
+            victim.start()
 
 
 class BadRunbook:
@@ -231,7 +231,3 @@ def _wait_until_seen(victim: Victim, over: threading.Event) -> None:
     while victim.pid is not None and time.monotonic() < deadline:
         if over.wait(0.02):
             return
-
-
-def _does_not_run(name: str) -> HoldfastError:
-    return HoldfastError(f"{name} does not run, so it can't be broken; heal the platform first")

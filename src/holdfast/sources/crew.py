@@ -90,12 +90,13 @@ class Crew(Generic[T]):
             self._clock.wait(this.done, max(0.0, this.deadline - self._clock.monotonic()))
         return this.close()
 
-    def close(self) -> None:
+    def close(self, *, wait_s: float | None = None) -> None:
         """End the workers. One that hangs is a daemon and ends with the process."""
         for _ in self._workers:
             self._jobs.put(None)
+        ends = self._clock.monotonic() + (self._timeout_s if wait_s is None else wait_s)
         for worker in self._workers:
-            worker.join(timeout=self._timeout_s)
+            worker.join(timeout=max(0.0, ends - self._clock.monotonic()))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

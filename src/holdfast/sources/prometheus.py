@@ -45,7 +45,7 @@ class EngineError(QueryError):
 class PrometheusSettings:
     """Where the engine is and who asks. `lookback_s`: an older sample is none."""
 
-    url: str
+    url: str = field(repr=False)
     timeout_s: float
     lookback_s: float
     token: str | None = field(default=None, repr=False)
@@ -89,7 +89,7 @@ class PrometheusClient:
         Raises QueryError and EngineError.
         """
         kind, result = self._at(query, at)
-        return _finite(result if kind == "scalar" else _only(result)["value"])
+        return _finite(result if kind == "scalar" else self._only(result)["value"])
 
     def series(self, query: str, at: datetime) -> tuple[tuple[Mapping[str, str], float], ...]:
         """Answer a query at one moment with all its series: labels and value.
@@ -120,7 +120,7 @@ class PrometheusClient:
         result = answer.get("result")
         if answer.get("resultType") != "matrix" or not isinstance(result, list):
             raise QueryError("answered no series; write a query that answers a number")
-        samples = ((float(pair[0]), _finite(pair)) for pair in _only(result)["values"])
+        samples = ((float(pair[0]), _finite(pair)) for pair in self._only(result)["values"])
         return tuple((at, value) for at, value in samples if math.isfinite(value))
 
     def facts(self) -> EngineFacts:
@@ -139,6 +139,24 @@ class PrometheusClient:
 
     def close(self) -> None:
         self._client.close()
+
+    def _only(self, result: Sequence[Any]) -> Mapping[str, Any]:
+        if not result:
+            raise QueryError(
+                f"answered no series with a fresh sample (of the last {self.settings.lookback_s:g} "
+                "s); check its labels, that what it reads is still scraped and how often, and "
+                "prometheus.lookback_s"
+            )
+        if len(result) > 1:
+            raise QueryError(
+                f"answered {len(result)} series; aggregate it to one, such as sum(...)"
+            )
+        only: Mapping[str, Any] = result[0]
+        if "value" not in only and "values" not in only:
+            raise QueryError(
+                "answered a histogram; make it a number, such as histogram_quantile(...)"
+            )
+        return only
 
     # ------------------------------------------------------------------ asking
     def _at(self, query: str, at: datetime) -> tuple[str, Any]:
@@ -226,20 +244,6 @@ def _no_answer(code: int, said: Mapping[str, Any]) -> str:
             "part of the address before /api/v1"
         )
     return f"answered HTTP {code}; look at the engine's own log"
-
-
-def _only(result: Sequence[Any]) -> Mapping[str, Any]:
-    if not result:
-        raise QueryError(
-            "answered no series with a fresh sample; check its labels, and that what it reads is "
-            "still scraped"
-        )
-    if len(result) > 1:
-        raise QueryError(f"answered {len(result)} series; aggregate it to one, such as sum(...)")
-    only: Mapping[str, Any] = result[0]
-    if "value" not in only and "values" not in only:
-        raise QueryError("answered a histogram; make it a number, such as histogram_quantile(...)")
-    return only
 
 
 def _finite(pair: Any) -> float:  # noqa: ANN401 - as the engine wrote it

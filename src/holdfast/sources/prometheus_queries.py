@@ -193,7 +193,7 @@ def read_past(
         clock=clock,
     )
     answers = crew.finish(crew.start(clock.now()))
-    crew.close()
+    crew.close(wait_s=0.0)
     return _laid_out(asked, keys, answers, span, timeout_s)
 
 

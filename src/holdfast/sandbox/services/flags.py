@@ -37,13 +37,13 @@ class Flags:
                 self._seen = identity
                 self._log.info("flags read", file=str(self._file))
             return value(self._flags.get(name), name, key)
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             self._log.warning("flag not read", flag=name, error=f"{type(error).__name__}: {error}")
             return False
 
 
 def value(flag: Mapping[str, Any] | None, name: str, key: str) -> bool:
-    """Evaluate one flag for a key. Raises KeyError, TypeError or IndexError for a broken one."""
+    """Evaluate one flag for a key. Raises LookupError, TypeError or AttributeError if broken."""
     if flag is None or flag["state"] != ENABLED:
         return False
     variant = flag["defaultVariant"]
