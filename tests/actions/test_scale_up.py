@@ -23,7 +23,7 @@ from holdfast.response.ports import (
 )
 from tests.actions.cutting import cut_after_request
 from tests.io_parts import catalogue, request
-from tests.real_parts import Orchestrator, started_supervisord
+from tests.real_parts import Orchestrator, started_supervisord, until
 
 NAMES = [f"worker-north-extra-{n}" for n in (1, 2, 3)]
 FRESH = [f"worker-south-extra-{n}" for n in (1, 2, 3)]  # of one test, so never started before
@@ -38,7 +38,15 @@ PROGRAM = (
 def pool() -> Iterator[Orchestrator]:
     more = [PROGRAM.format(name=name, command="/bin/sleep 3600") for name in (*NAMES, *FRESH)]
     with started_supervisord(more="\n".join(more)) as pool:
+        until(lambda: answers(pool), pool.keeper, pool.directory)  # its socket is there before it
         yield pool
+
+
+def answers(pool: Orchestrator) -> bool:
+    try:
+        return supervisord(pool).pid(soon()) > 0
+    except (TargetUnreachableError, LostReplyError):
+        return False
 
 
 @pytest.fixture

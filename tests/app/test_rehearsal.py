@@ -392,9 +392,9 @@ def test_samples_of_then_are_read_from_a_copy_of_the_history(site: Installed) ->
     file.close()
     before = path.read_bytes()
 
-    found = sampled_then(path, catalogue, interval_s=1.0)
+    found = sampled_then(path, catalogue, ["shop"], interval_s=1.0)
 
     assert found[keys[0]] == [(START + timedelta(seconds=n), float(n)) for n in range(3)]
     assert all(math.isnan(value) for _, value in found[keys[1]])
     assert path.read_bytes() == before
-    assert sampled_then(site.directory / "none.bin", catalogue, interval_s=1.0) == {}
+    assert sampled_then(path, catalogue, ["other"], interval_s=1.0) == {}

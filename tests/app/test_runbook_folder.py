@@ -67,7 +67,10 @@ def test_a_good_runbook_starts(site: Installed) -> None:
     ("wrong", "words"),
     [
         ({"action": "restart_servce"}, "unknown action 'restart_servce'; did you mean"),
-        ({"action": "rm_rf"}, "unknown action 'rm_rf'; known are clear_cache, command, disable_flag"),
+        (
+            {"action": "rm_rf"},
+            "unknown action 'rm_rf'; known are clear_cache, command, disable_flag",
+        ),
         ({"expect": "is it better?"}, "column"),
         ({"expect": 'queue_ag{service="${entity}"} < 1 for 1s'}, "did you mean 'queue_age'?"),
         ({"expect": 'up{service="my-ap"} == 1 for 1s'}, "no service 'my-ap'; did you mean"),

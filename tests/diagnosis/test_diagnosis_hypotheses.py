@@ -263,9 +263,7 @@ def test_a_changed_flag_upstream_explains_what_fails_downstream() -> None:
 
 
 def test_a_changed_flag_without_a_symptom_below_it_explains_nothing() -> None:
-    found = diagnose(
-        [bad("shop-db", "saturation")], {"recent_changes": flag_changed("shop-web")}
-    )
+    found = diagnose([bad("shop-db", "saturation")], {"recent_changes": flag_changed("shop-web")})
     flag = next(h for h in found.hypotheses if h.mechanism == "flag_change")
     assert flag.score <= 1.0
 

@@ -4,7 +4,7 @@ It begins where the diagnosis did: with what the checks found, before anything w
 What a step led to is what was recorded of the same action on the same target.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,10 +136,19 @@ def recorded_verdicts(records: Sequence[Record]) -> Mapping[tuple[str, str], Map
 
 
 def sampled_then(
-    path: Path, catalogue: Catalogue, *, interval_s: float
+    path: Path, catalogue: Catalogue, services: Iterable[str], *, interval_s: float
 ) -> Mapping[SignalKey, Pairs]:
-    """Read the history of an installation from a copy: `serve` may be writing to the file."""
+    """Read what was sampled of these services and of those connected with them.
+
+    From a copy of the history: `serve` may be writing to the file.
+    """
     keys = catalogue.series()
+    near = {
+        name
+        for each in services
+        for name in (each, *catalogue.dependencies(each), *catalogue.dependents(each))
+        if each in catalogue.services
+    }
     if not keys or not path.is_file():
         return {}
     with TemporaryDirectory() as folder:
@@ -149,7 +158,7 @@ def sampled_then(
                 copyfile(each, copy.with_name(each.name))
         file = HistoryFile.open(copy, keys, interval_s=interval_s)
         try:
-            return {key: _pairs(*file.column(key)) for key in keys}
+            return {key: _pairs(*file.column(key)) for key in keys if key.service in near}
         finally:
             file.close()
 

@@ -123,11 +123,12 @@ def _on_incident(
     installation: Installation, here: World, runbook: Runbook, incident: str
 ) -> Rehearsed:
     with Desk(installation.directory) as desk:
-        desk.state(incident)
+        state, _ = desk.state(incident)
         records = desk.ledger.records(incident)
         history = sampled_then(
             installation.directory / HISTORY_NAME,
             installation.catalogue,
+            state.services,
             interval_s=_interval_s(here),
         )
         known = from_records(

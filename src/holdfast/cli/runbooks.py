@@ -163,8 +163,8 @@ def rehearse(
 ) -> None:
     """Rehearse a runbook; nothing is performed.
 
-    Shows what would be matched, refused, done and proven, and asks no target. Without --incident and --state: on the file NAME.state.yaml
-    beside the runbook.
+    Shows what would be matched, refused, done and proven, and asks no target. Without --incident
+    and --state: on the file NAME.state.yaml beside the runbook.
 
     Exit 1 when it would not be chosen, or its recovery would not be proven.
 
