@@ -12,7 +12,12 @@ from typing import Any
 from holdfast.kernel.clock import parse_at
 
 ALLOWANCE = 1.2
-_WAITS = {"approval_requested": "approval_granted", "held": "directive_received"}
+# Records after which only a person goes on, if the next that counts is that person's.
+_WAITS = {
+    "approval_requested": "approval_granted",
+    "held": "directive_received",
+    "verification_recorded": "directive_received",
+}
 Records = Sequence[Mapping[str, Any]]
 
 

@@ -53,7 +53,8 @@ class Scenario:
     time and have nothing to do with it: each is graded like a scenario of its own. A `patient` run
     goes on until one of `ends`, whatever comes before. `aftercare`: the platform's people have
     something to put right once it is over, and it is looked at whether they could. `window_s` is
-    how long the declared rule needs to see the fault, its growth up to the limit included.
+    how long the declared rule needs to see the fault, its growth up to the limit and
+    the time limits of what hangs included.
     """
 
     name: str

@@ -23,6 +23,9 @@ from holdfast.sandbox.scenario import (
 
 # Ticks of a second that each way of opening needs: a target down, a composite, a declared limit.
 _DOWN_S, _COMPOSITE_S, _LIMIT_S = 2.0, 3.0, 3.0
+# What hangs is known after two scrapes at their limit of 0.8 s, and asked once more by a check.
+_HANGS_S = _DOWN_S + 0.8 + 1.8
+_LEASE_S = 8.0  # how long a dead worker keeps what it had in hand
 
 _BAD_DEPLOY: Mapping[str, Any] = {
     "fault": faults.BAD_DEPLOY,
@@ -91,7 +94,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         ends={RESOLVED: False, HELD: True},
         crash_points=tuple(CRASH_POINTS),
         limit_s=150.0,
-        **_BAD_DEPLOY,
+        **{**_BAD_DEPLOY, "window_s": _COMPOSITE_S + _LEASE_S},
     ),
     Scenario(
         name="traffic-stops",
@@ -196,8 +199,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             ),
             Move(
                 do="direct",
-                after="held",
-                count=2,
+                after="verification_recorded",
                 action="clear_cache",
                 target="{cache}",
                 params={"prefix": "{basket_epoch}"},
@@ -219,7 +221,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         allowed={"restart_service": 2},
         needed=frozenset({"restart_service"}),
         ends={RESOLVED: False},
-        window_s=_DOWN_S + 1.0,
+        window_s=_HANGS_S,
         limit_s=120.0,
     ),
     Scenario(
