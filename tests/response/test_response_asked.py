@@ -22,7 +22,7 @@ def waiting(**more: Any) -> Play:  # noqa: ANN401 - any field of Play
 
 def held() -> Play:
     """Nothing fits; a person was called."""
-    return Play(world=world(NO_FIT)).open().run()
+    return Play(world=world(NO_FIT)).open().run().wait(3)
 
 
 # --- approvals

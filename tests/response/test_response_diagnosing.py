@@ -101,7 +101,7 @@ def test_no_runbook_that_fits_holds_and_says_which_came_near() -> None:
         name="near",
         match=replace(near.match, incident_types=("high_error_rate",), labels={"tier": "gold"}),
     )
-    play = Play(world=world(near, asks_more)).open().run()
+    play = Play(world=world(near, asks_more)).open().run().wait(3)
 
     assert play.held()
     assert (
@@ -110,6 +110,28 @@ def test_no_runbook_that_fits_holds_and_says_which_came_near() -> None:
     assert [m["runbook"] for m in play.last(Kind.PLAN_CHOSEN)["near_misses"]] == ["near"]
     assert play.state.waiting_for == ("directive",)
     assert (play.state.pages, play.count(Intend)) == (1, 0)
+
+
+def test_before_a_person_is_woken_for_want_of_a_runbook_the_picture_may_become_whole() -> None:
+    """A declared limit often shows a moment after what follows from it."""
+    play = Play(world=world(runbook("${entity}", incident_type="connection_leak"))).open().run()
+    assert not play.held()
+    assert play.state.pages == 0
+
+    series = "connections of shop-api in east"
+    leak = {**signal("east"), "signal": "connections", "series": series}
+    play.run(SignalsSeen(signals=(leak,)))
+    assert play.state.incident_type == "connection_leak"
+    assert play.state.plan is not None
+
+
+def test_when_nothing_more_shows_the_checks_are_run_anew_and_it_holds() -> None:
+    play = Play(world=world(runbook("${entity}", incident_type="service_down"))).open().run()
+    assert play.count(Kind.CHECKS_RECORDED) == 1
+    play.wait(3)
+    assert play.held()
+    assert play.count(Kind.CHECKS_RECORDED) == 2
+    assert play.count(Kind.CLASSIFIED) == 1
 
 
 def test_a_runbook_without_an_executable_step_is_for_a_person_to_follow() -> None:
@@ -128,7 +150,7 @@ def test_a_runbook_that_cannot_be_filled_in_holds_with_the_reason() -> None:
 
 def test_a_hold_whose_cause_went_away_ends_resolved_by_nobody_once_it_is_resumed() -> None:
     play = Play(world=world(runbook("${entity}", incident_type="service_down"))).open().run()
-    play.level(GOOD)
+    play.wait(3).level(GOOD)
     play.wait(10)
     assert play.held(), "a hold ends by a person only"
 
@@ -142,9 +164,10 @@ def test_a_hold_whose_cause_went_away_ends_resolved_by_nobody_once_it_is_resumed
 def test_a_resumed_incident_reads_everything_anew_before_it_concludes() -> None:
     play = Play(world=world(runbook("${entity}", incident_type="service_down"))).open().run()
     play.wait(5)
+    before = play.count(Kind.CHECKS_RECORDED)
     play.ask("resume", because="look again")
 
-    assert play.count(Kind.CHECKS_RECORDED) == 2
+    assert play.count(Kind.CHECKS_RECORDED) == before + 1
     assert play.held(), "the trouble is still there"
     assert play.count(Kind.ESCALATED) == 2, "who resumed is told that it holds again"
 

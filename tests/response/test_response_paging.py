@@ -8,7 +8,7 @@ from tests.response.response_world import GOOD, runbook, world
 
 def held(*, delivered: bool = True) -> Play:
     fits_not = runbook("${entity}", incident_type="service_down")
-    return Play(world=world(fits_not), delivered=delivered).open().run()
+    return Play(world=world(fits_not), delivered=delivered).open().run().wait(3)
 
 
 def levels(play: Play) -> list[int]:

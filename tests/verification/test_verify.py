@@ -7,6 +7,7 @@ import pytest
 from holdfast.kernel import SignalKey
 from holdfast.verification import (
     Sample,
+    Span,
     Status,
     Verdict,
     default_deadline,
@@ -45,6 +46,7 @@ def judge(
     baselines: Mapping[SignalKey, float] | None = None,
     regions: Sequence[str] | Mapping[str, Sequence[str]] = REGIONS,
     sustain_min_s: float = 6.0,
+    span: Span = Span.UNKNOWN,
 ) -> Verdict:
     return verify(
         [parse_expectation(text)],
@@ -56,6 +58,7 @@ def judge(
         sustain_min_s=sustain_min_s,
         regions=regions,
         deadline=ENDED + timedelta(seconds=deadline_s),
+        spans={SignalKey("shop", region, "errors"): span for region in REGIONS},
     )
 
 
@@ -130,6 +133,30 @@ def test_a_sample_that_spans_the_end_of_the_step_is_left_out() -> None:
     first = judge(only_mixed, now_s=0.4, deadline_s=0.4)
     assert first.status is Status.NO_DATA
     assert "taken across the end of the step" in first.sentence()
+
+
+def test_a_rate_speaks_for_the_time_since_the_sample_before_it() -> None:
+    # From 1.4 s on, after the mixed one: six clean rates cover 0.4 s to 6.4 s.
+    rates = [s for r in REGIONS for s in series([0.01] * 7, region=r, start_s=0.4)]
+
+    assert judge(rates, now_s=6.4, span=Span.INTERVAL).status is Status.MET
+    assert judge(rates[:-1], now_s=6.4, span=Span.INTERVAL).status is Status.PENDING
+
+
+def test_a_gauge_speaks_for_its_moment_and_is_never_mixed() -> None:
+    gauges = [s for r in REGIONS for s in series([0.01] * 7, region=r, start_s=0.4)]
+
+    assert judge(gauges, now_s=6.4, span=Span.MOMENT).status is Status.MET
+    before = [s for r in REGIONS for s in series([0.01] * 7, region=r, start_s=-0.6)]
+    assert judge(before, now_s=5.4, span=Span.MOMENT).status is Status.PENDING
+
+
+def test_some_milliseconds_of_jitter_do_not_cost_a_whole_sample() -> None:
+    early = [s for r in REGIONS for s in series(GOOD[:7], region=r, step_s=0.9995)]
+
+    assert judge(early, now_s=7).status is Status.MET
+    too_short = [s for r in REGIONS for s in series(GOOD[:7], region=r, step_s=0.98)]
+    assert judge(too_short, now_s=7).status is Status.PENDING
 
 
 def test_after_a_long_gap_the_first_reading_spans_the_gap_and_is_left_out() -> None:

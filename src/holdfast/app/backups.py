@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from holdfast.app.installation import database_address
+from holdfast.app.ledger_place import database_address
 from holdfast.kernel.actor import SYSTEM
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import NotFoundError

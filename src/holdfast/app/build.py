@@ -12,7 +12,8 @@ from holdfast.app.changes import Changes
 from holdfast.app.checking import check_runner
 from holdfast.app.following import follow_changes
 from holdfast.app.heads import HeadKeeper, Heeding, head_keeper
-from holdfast.app.installation import Installation, database_address
+from holdfast.app.installation import Installation
+from holdfast.app.ledger_place import database_address
 from holdfast.app.keeping_models import weekly_windows
 from holdfast.app.pager import ContactPager
 from holdfast.app.prometheus import backfill, prometheus_queries
@@ -86,6 +87,8 @@ def build(
     worker = f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(3)}"
     engine = Engine(carrier=carrier, watcher=watcher, worker=worker)
     engine.gate.told = watcher.on_suppressed
+    if worker_folder is not None:
+        engine.gate.may_open = lambda: False
     monitor = None
     if worker_folder is None:
         monitor = _monitor(installation, engine, readings, targets, history, watcher, clock)

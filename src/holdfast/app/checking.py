@@ -8,7 +8,8 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from holdfast.app.installation import Installation, database_address
+from holdfast.app.installation import Installation
+from holdfast.app.ledger_place import database_address
 from holdfast.app.models import ConfigModel
 from holdfast.checks import ChangesSince, CheckRunner, build_checks
 from holdfast.kernel.clock import Clock

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from holdfast.app.installation import database_address
+from holdfast.app.ledger_place import database_address
 from holdfast.app.lock import somebody_works
-from holdfast.app.maintenance import windows_on
-from holdfast.app.scopes import check_freeze_scope
 from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
 from holdfast.incident import State, fold, full, summary, timeline
 from holdfast.incident.system import FROZEN, REFUSED, THAWED
@@ -94,6 +92,8 @@ class Desk:
 
     def show(self, incident_id: str) -> dict[str, Any]:
         """Give one incident in its long form."""
+        from holdfast.app.maintenance import windows_on  # reads the settings: dear, and rare
+
         state, head = self.state(incident_id)
         view = full(state, head, self.ledger.records(incident_id))
         return {
@@ -192,6 +192,8 @@ class Desk:
 
     def freeze(self, scope: str, because: str) -> None:
         """Stop every mutating action in a scope."""
+        from holdfast.app.scopes import check_freeze_scope  # as above
+
         caller = self.allow(Scope.PROPOSE, "`freeze`")
         check_freeze_scope(scope, self.directory)
         data = {"scope": scope, "because": because}

@@ -12,7 +12,7 @@ import apsw
 
 from holdfast.app.doctor_findings import Finding, Level, Look, Probe, failed, fine, found, told
 from holdfast.app.doctor_reach import reached
-from holdfast.app.installation import database_address
+from holdfast.app.ledger_place import database_address
 from holdfast.app.models import ExportModel
 from holdfast.incident.system import SystemState, TokenFact, fold_system
 from holdfast.kernel.clock import Clock, format_at

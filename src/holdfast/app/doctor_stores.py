@@ -25,7 +25,7 @@ from holdfast.app.doctor_findings import (
     judge_place_rights,
     judge_role,
 )
-from holdfast.app.installation import database_address
+from holdfast.app.ledger_place import database_address
 from holdfast.checks.postgres import read_only_session
 from holdfast.checks.supervisord import process_table
 from holdfast.checks.valkey_client import valkey_client

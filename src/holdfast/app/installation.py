@@ -1,6 +1,5 @@
 """One installation directory, read and checked: settings, catalogue, runbooks, limits."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +7,8 @@ from holdfast.app.config import check_names, load_catalogue, load_config, load_l
 from holdfast.app.models import ConfigModel
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.errors import BadInputError
-from holdfast.ledger.address import VARIABLE as DATABASE_VARIABLE
-from holdfast.ledger.address import Address, read_address
 from holdfast.policy import Limits
 from holdfast.runbooks import Runbook, parse
-
-DATABASE_NAME = "holdfast.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +68,3 @@ def load_runbooks(folder: Path) -> tuple[Runbook, ...]:
             )
         found[runbook.name] = runbook
     return tuple(found.values())
-
-
-def database_address(directory: Path) -> Address:
-    """Say where the ledger is. Raises BadInputError, never with a password in it."""
-    url = os.environ.get(DATABASE_VARIABLE)
-    if not url:
-        return Address(path=directory / DATABASE_NAME)
-    return read_address(url, directory)

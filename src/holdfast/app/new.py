@@ -13,7 +13,7 @@ from holdfast.app.audit import open_sealer
 from holdfast.app.files import write_whole
 from holdfast.app.first_catalogue import first_catalogue, with_prometheus
 from holdfast.app.heads import open_signer
-from holdfast.app.installation import database_address
+from holdfast.app.ledger_place import database_address
 from holdfast.app.tokens import first_token
 from holdfast.incident.system import fold_system
 from holdfast.kernel.clock import SystemClock

@@ -76,6 +76,7 @@ def _only_opener(parts: Parts) -> Iterator[Detector]:
             "another `holdfast serve` opens the incidents of this database; run `holdfast worker` "
             "here to help it, or stop it first"
         )
+    parts.engine.gate.may_open = detector.held
     if isinstance(parts.monitor, Monitor):
         parts.monitor.may_open = detector.held
     try:

@@ -11,7 +11,6 @@ from holdfast.app.advice import bad_field
 from holdfast.app.models import SignalModel
 from holdfast.app.strict import NAME
 from holdfast.app.yaml_file import YamlFile
-from holdfast.detection import selectors_of
 from holdfast.kernel.catalogue import SignalForm, SignalSpec
 from holdfast.kernel.errors import BadInputError
 
@@ -23,6 +22,8 @@ def read_signal(
     model: SignalModel, field: Field, file: YamlFile, regions: Sequence[str]
 ) -> SignalSpec:
     """Give the signal. Raises BadInputError with its place."""
+    from holdfast.detection import selectors_of  # with numpy, which most commands need not
+
     given = model.model_dump(exclude_none=True, exclude={"backfill"})
     if len(given) != 1:
         text = (

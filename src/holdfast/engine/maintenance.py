@@ -1,10 +1,12 @@
 """Maintenance windows at the door: what one covers opens nothing while it is open.
 
-What is kept quiet is counted and written down, once for each series and window. What is still
-wrong when the window is over opens then, with the start that it really had.
+What is kept quiet is counted and written down, with all that its incident would be told. What is
+still wrong when the window is over opens then, with the start that it really had; the ledger
+remembers it, so that the end of a process in the window loses nothing.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,10 +14,10 @@ from typing import Any
 
 from holdfast.detection import CompositeSettings, Opening
 from holdfast.diagnosis import is_out
-from holdfast.engine.opening import OpeningFacts
+from holdfast.engine.opening import OpeningFacts, facts_from
 from holdfast.engine.ports import Readings, System
 from holdfast.engine.standing import open_windows
-from holdfast.incident.system import OPENING_SUPPRESSED, SystemState
+from holdfast.incident.system import OPENING_LET_GO, OPENING_SUPPRESSED, SystemState
 from holdfast.kernel.actor import SYSTEM
 from holdfast.kernel.catalogue import SignalKey
 from holdfast.kernel.clock import Clock
@@ -46,30 +48,25 @@ class Suppressed:
         return f"suppressed by maintenance {', '.join(self.windows)}: {named}"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Kept:
-    """One series that is kept quiet, in the opening that told of it."""
-
-    signal: Mapping[str, Any]
-    facts: OpeningFacts
-    looks: int = 0
-
-
 def _unheard(_suppressed: Suppressed) -> None:
     """Nobody wants to know."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Gate:
-    """Asked before anything opens. Thread-safe. `told` hears of each new thing kept quiet."""
+    """Asked before anything opens. Thread-safe. `told` hears of each new thing kept quiet.
+
+    `may_open`: on a shared store only one process opens what is left over after a window.
+    """
 
     ledger: Ledger
     system: System
     clock: Clock
     weekly: tuple[Weekly, ...] = ()
     told: Callable[[Suppressed], None] = _unheard
+    may_open: Callable[[], bool] = lambda: True
     _state: SystemState = field(default_factory=SystemState)
-    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _looks: Counter[str] = field(default_factory=Counter)
     _next_look: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,67 +92,92 @@ class Gate:
 
     def knows(self, keys: Sequence[SignalKey], windows: Sequence[Window]) -> bool:
         """Say whether all of this is being kept quiet already: it is given on every tick."""
-        return all(str(key) in self._kept for key in keys) and all(
+        return all(str(key) in self._state.kept_quiet for key in keys) and all(
             covering(windows, service=key.service, region=key.region) for key in keys
         )
 
     def forget(self, *series: str) -> None:
-        """Drop what an incident was told of, or what is over, such as an alert that is resolved."""
-        if self._kept:
-            with self._lock:
-                for name in series:
-                    self._kept.pop(name, None)
+        """Drop what an incident was told of, or what is over, such as an alert that is resolved.
+
+        Raises LedgerUnavailableError.
+        """
+        with self._lock:
+            self._let_go([name for name in series if name in self._state.kept_quiet])
 
     def left_over(self, readings: Readings) -> list[OpeningFacts]:
         """Give what was kept quiet, is covered no more and is still wrong; drop what is not.
 
-        It is given again, every second at most, until `forget` says that it was told.
+        It is given again, every second at most, until `forget` says that it was told. Raises
+        LedgerUnavailableError.
         """
         now = self.clock.monotonic()
-        if not self._kept or now < self._next_look:
+        read = self._state.seq > 0
+        if (read and not self._state.kept_quiet) or now < self._next_look:
             return []
         self._next_look = now + _LOOK_EVERY_S
         windows = self.windows()
+        if not self._state.kept_quiet or not self.may_open():
+            return []
         with self._lock:
-            wrong: dict[int, tuple[OpeningFacts, set[str]]] = {}
-            for name, kept in tuple(self._kept.items()):
-                if _window_over(kept.signal, windows) is not None:
-                    continue
-                still = _is_still_wrong(kept.signal, readings)
-                kept.looks += 1
-                if still:
-                    wrong.setdefault(id(kept.facts), (kept.facts, set()))[1].add(name)
-                elif still is False or kept.looks > _LOOKS_MOST:
-                    del self._kept[name]
-        found = [part_of(facts, names) for facts, names in wrong.values()]
+            wrong = self._still_wrong(windows, readings)
+        found = [part_of(facts, names) for facts, names in wrong]
         return [
             replace(facts, why=f"still so after a maintenance window: {facts.why}")
             for facts in found
             if facts is not None
         ]
 
+    def _still_wrong(
+        self, windows: Sequence[Window], readings: Readings
+    ) -> list[tuple[OpeningFacts, set[str]]]:
+        """Give the series that are wrong outside of all windows, by the opening they were in."""
+        wrong: dict[int, tuple[OpeningFacts, set[str]]] = {}
+        over: list[str] = []
+        for name, (seq, data) in self._state.kept_quiet.items():
+            facts = facts_from(data)
+            signal = next(s for s in facts.signals if s["series"] == name)
+            if _window_over(signal, windows) is not None:
+                continue
+            still = _is_still_wrong(signal, readings)
+            self._looks[name] += 1
+            if still:
+                wrong.setdefault(seq, (facts, set()))[1].add(name)
+            elif still is False or self._looks[name] > _LOOKS_MOST:
+                over.append(name)
+        self._let_go(over)
+        return list(wrong.values())
+
+    def _let_go(self, series: Sequence[str]) -> None:
+        if series:
+            self._write(OPENING_LET_GO, {"series": list(series)})
+            for name in series:
+                self._looks.pop(name, None)
+
+    def _write(self, kind: str, data: Mapping[str, Any]) -> None:
+        self.ledger.append_system(kind, data, SYSTEM, self.clock.now())
+        self._state = self.system.state()
+
     def _keep(self, inside: OpeningFacts, hidden: Mapping[str, Window], kept: Suppressed) -> None:
-        """Write down what is new to its window, and remember all of it."""
+        """Write down what is new to its window, or is back in it, with what it is about."""
         with self._lock:
-            news = [
-                name
-                for name, window in hidden.items()
-                if name not in self._state.suppressed.get(window.window_id, ())
-            ]
-            if news:
-                data = {
-                    "windows": sorted({hidden[name].window_id for name in news}),
-                    "series": news,
-                    "severity": inside.severity,
-                    "title": inside.title,
-                    "why": bounded(inside.why),
-                    "started_at": inside.started_at,
-                }
-                self.ledger.append_system(OPENING_SUPPRESSED, data, SYSTEM, self.clock.now())
+            known = self._state.suppressed
+            new = {n for n, window in hidden.items() if n not in known.get(window.window_id, ())}
+            news = [n for n in hidden if n in new or n not in self._state.kept_quiet]
+            facts = part_of(inside, news)
+            if facts is None:
+                return
+            data = {
+                "windows": sorted({hidden[name].window_id for name in news}),
+                "series": news,
+                "severity": inside.severity,
+                "title": inside.title,
+                "why": bounded(inside.why),
+                "started_at": inside.started_at,
+                "facts": {**facts.as_data(mode=""), "why": bounded(facts.why)},
+            }
+            self._write(OPENING_SUPPRESSED, data)
+            if new:
                 self.told(kept)
-            for signal in inside.signals:
-                name = signal["series"]
-                self._kept.setdefault(name, _Kept(signal=signal, facts=inside))
 
 
 def _window_over(signal: Mapping[str, Any], windows: Sequence[Window]) -> Window | None:

@@ -45,3 +45,22 @@ class OpeningFacts:
             "owners": {name: list(owners) for name, owners in self.owners.items()},
             **({"follows": dict(follows)} if follows else {}),
         }
+
+
+def facts_from(data: Mapping[str, Any]) -> OpeningFacts:
+    """Read back what `as_data` gave."""
+    return OpeningFacts(
+        title=data["title"],
+        severity=data["severity"],
+        services=tuple(data["services"]),
+        group=tuple(data["group"]),
+        regions=tuple(data["regions"]),
+        signals=tuple(data["signals"]),
+        baselines=data["baselines"],
+        started_at=data["started_at"],
+        opened_by=data["opened_by"],
+        why=data["why"],
+        reasons=tuple(data["reasons"]),
+        changes=tuple(data["changes"]),
+        owners={name: tuple(owners) for name, owners in data["owners"].items()},
+    )

@@ -20,6 +20,7 @@ OVERRIDE_GRANTED = "override_granted"
 MAINTENANCE_ADDED = "maintenance_added"
 MAINTENANCE_ENDED = "maintenance_ended"
 OPENING_SUPPRESSED = "opening_suppressed"
+OPENING_LET_GO = "opening_let_go"
 TOKEN_CREATED = "token_created"  # noqa: S105 - a kind of record, not a secret
 TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a kind of record, not a secret
 REFUSED = "request_refused"
@@ -95,6 +96,8 @@ class SystemState:
     """Everything that the `_system` chain says.
 
     `suppressed`: by window, recurring ones too, the series that would have opened an incident.
+    `kept_quiet`: of these, the ones that nobody was told of yet, each with the number of the record
+    that first told of it and what that says.
     """
 
     seq: int = 0
@@ -104,6 +107,7 @@ class SystemState:
     tokens: Mapping[str, TokenFact] = field(default_factory=dict)
     maintenance: Mapping[str, MaintenanceFact] = field(default_factory=dict)
     suppressed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kept_quiet: Mapping[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def fold_system(records: Iterable[Record], state: SystemState | None = None) -> SystemState:
@@ -186,7 +190,15 @@ def _opening_suppressed(state: SystemState, record: Record) -> SystemState:
     for window_id in record.data["windows"]:
         known = suppressed.get(window_id, ())
         suppressed[window_id] = tuple(dict.fromkeys((*known, *record.data["series"])))
-    return replace(state, suppressed=suppressed)
+    facts = record.data.get("facts")  # a record of an older version has none
+    fresh = {name: (record.seq, facts) for name in record.data["series"]} if facts else {}
+    return replace(state, suppressed=suppressed, kept_quiet={**fresh, **state.kept_quiet})
+
+
+def _opening_let_go(state: SystemState, record: Record) -> SystemState:
+    gone = set(record.data["series"])
+    kept = {name: each for name, each in state.kept_quiet.items() if name not in gone}
+    return replace(state, kept_quiet=kept)
 
 
 def _token_created(state: SystemState, record: Record) -> SystemState:
@@ -227,6 +239,7 @@ _HANDLERS: Mapping[str, Callable[[SystemState, Record], SystemState]] = {
     MAINTENANCE_ADDED: _maintenance_added,
     MAINTENANCE_ENDED: _maintenance_ended,
     OPENING_SUPPRESSED: _opening_suppressed,
+    OPENING_LET_GO: _opening_let_go,
     TOKEN_CREATED: _token_created,
     TOKEN_REVOKED: _token_revoked,
 }

@@ -36,6 +36,7 @@ from holdfast.runbooks import Match, Runbook, match, render
 
 _PATIENCE_WINDOWS = 3
 _UNCLEAR_PATIENCE = 3
+_SETTLED_SAMPLES, _SETTLED_S_MAX = 3, 10.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _BEFORE_A_PLAN = frozenset({Phase.OPEN, Phase.REOPENED, Phase.DIAGNOSING})
 
@@ -234,24 +235,36 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         ),
     ]
     root = diagnosis.hypotheses[0].as_data() if diagnosis.hypotheses else None
+    found = _found(state, classification.incident_type, root, world)
+    if found.best is None and (wait := _until_settled(state, now, world)):
+        return wait
     if again := flapping(state, now, world):
         drafts += left_to_a_person(state, again, now)
     else:
-        drafts += _plan(state, classification.incident_type, root, now, world)
+        drafts += _plan(state, found, classification.incident_type, root, now, world)
     return (Write(drafts=tuple(drafts)),)
 
 
-def _plan(
-    state: State,
-    incident_type: str,
-    root: Mapping[str, Any] | None,
-    now: datetime,
-    world: World,
-) -> list[Draft]:
+def _until_settled(state: State, now: datetime, world: World) -> tuple[Command, ...]:
+    """Give a picture that is seconds old time to become whole before a person is woken for it.
+
+    What is declared by limits often shows a moment after what follows from it. Once it has
+    settled, the checks are run anew and what they say then counts.
+    """
+    since = max(at for at in (state.opened_at, state.reopened_at, _LONG_AGO) if at)
+    pause_s = min(_SETTLED_SAMPLES * world.timing.sampling_interval_s, _SETTLED_S_MAX)
+    settled_at = since + timedelta(seconds=pause_s)
+    if now < settled_at:
+        return (WakeAt(at=settled_at),)
+    checked_at = parse_at(state.symptom["at"]) if state.symptom else settled_at
+    return () if checked_at >= settled_at or now - since > patience(world) else start(state, now)
+
+
+def _found(state: State, incident_type: str, root: Mapping[str, Any] | None, world: World) -> Match:
     entity = root["entity"] if root else state.services[0]
     service = world.catalogue.services.get(entity)
     labels = {"service": entity, "region": (root or {}).get("region") or ""}
-    found = match(
+    return match(
         world.runbooks,
         incident_type,
         labels,
@@ -260,6 +273,17 @@ def _plan(
         preferred=service.runbooks if service else (),
         alerts=alert_labels(state),
     )
+
+
+def _plan(
+    state: State,
+    found: Match,
+    incident_type: str,
+    root: Mapping[str, Any] | None,
+    now: datetime,
+    world: World,
+) -> list[Draft]:
+    entity = root["entity"] if root else state.services[0]
     if found.best is None or not found.best.steps:
         why = _no_plan(incident_type, entity, found)
         considered = Draft(kind=Kind.PLAN_CHOSEN, data=_considered(found, why))

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from holdfast.incident import Draft, Kind, Phase, State, Step, StepStatus
-from holdfast.kernel.catalogue import SignalKey, split_instance
+from holdfast.kernel.catalogue import UP, SignalForm, SignalKey, split_instance
 from holdfast.response.commands import Command, ReadSamples, WakeAt, Write
 from holdfast.response.events import SamplesRead
 from holdfast.response.holding import hold_and_escalate
 from holdfast.response.world import World
 from holdfast.verification import (
     Expectation,
+    Span,
     Verdict,
     default_deadline,
     parse_expectation,
@@ -25,6 +26,12 @@ _TO_VERIFY = frozenset({StepStatus.SUCCEEDED, StepStatus.UNVERIFIED})
 _CONTEXT_SAMPLES = 3
 # A sample is judged soon after it came: recovery is not proven later than it could be.
 _LOOKS_PER_SAMPLE = 8
+_SPANS = {
+    SignalForm.GAUGE: Span.MOMENT,
+    SignalForm.RATE: Span.INTERVAL,
+    SignalForm.RATIO: Span.INTERVAL,
+    SignalForm.MEAN: Span.INTERVAL,
+}
 
 
 def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
@@ -104,7 +111,17 @@ def _judge(state: State, step: Step, event: SamplesRead, now: datetime, world: W
         sustain_min_s=timing.sustain_s,
         regions=_regions(expectations, step, world),
         deadline=deadline,
+        spans={key: _span(key, world) for key in {sample.key for sample in event.samples}},
     )
+
+
+def _span(key: SignalKey, world: World) -> Span:
+    """Say what a sample of a series speaks for, where that is known."""
+    if key.signal == UP:
+        return Span.MOMENT
+    service = world.catalogue.services.get(key.service)
+    spec = service.signals.get(key.signal) if service else None
+    return _SPANS.get(spec.form, Span.UNKNOWN) if spec else Span.UNKNOWN
 
 
 def _baselines(state: State) -> dict[SignalKey, float]:

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from holdfast.kernel import Reason, format_at, parse_at
 from holdfast.kernel.redact import bounded
+
+if TYPE_CHECKING:
+    import cel
 
 RULE = "precondition"
 NAMES = ("checks", "entity", "region", "instance", "readings", "incident")
@@ -88,8 +89,10 @@ def _outcome(expression: str, known: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 @lru_cache(maxsize=512)
-def _compiled(expression: str) -> cel.Program:
+def _compiled(expression: str) -> "cel.Program":
     """Compile once. Raises ValueError with one line of why."""
+    import cel  # noqa: PLC0415 - it brings a terminal of its own: half of a command's start-up time
+
     if len(expression) > CHARACTERS_MAX:
         raise ValueError(f"{len(expression)} characters, more than {CHARACTERS_MAX}; split it")
     if len(_LOOP.findall(expression)) > LOOPS_MAX:

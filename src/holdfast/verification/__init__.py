@@ -5,13 +5,14 @@ recovery. Every verdict names, for each series, what was read, the threshold and
 """
 
 from holdfast.verification.expectation import Expectation, parse_expectation
-from holdfast.verification.samples import Sample
+from holdfast.verification.samples import Sample, Span
 from holdfast.verification.verdict import Status, Verdict
 from holdfast.verification.verify import default_deadline, sustain_window_s, verify
 
 __all__ = [
     "Expectation",
     "Sample",
+    "Span",
     "Status",
     "Verdict",
     "default_deadline",

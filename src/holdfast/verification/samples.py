@@ -1,19 +1,29 @@
 """Which samples may speak for the time after a step, and for how long they have been good.
 
 A rate spans two scrapes, so the first sample after a step may mix what was before with what came
-after: only a sample whose span began after the step ended counts. A gap (NaN), or a tick that
+after: only a sample whose span began after the step ended counts, and then it speaks for its whole
+span. A gauge is read at one moment and speaks for that. A gap (NaN), or a tick that
 nobody sampled, breaks the run: what nobody saw is not assumed to have been good.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from holdfast.kernel import SignalKey
 
 # A tick that comes late by half an interval is no gap; one that never came is (2 intervals).
 _GAP_INTERVALS = 1.75
+
+
+class Span(StrEnum):
+    """What a sample speaks for."""
+
+    MOMENT = "moment"  # a gauge: how it was when it was read
+    INTERVAL = "interval"  # a rate: the time since the sample before it
+    UNKNOWN = "unknown"  # a query: nobody knows how far it looks back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +45,13 @@ class Sample:
 class Reading:
     """All that was sampled of a series at one moment; `value` is None for a gap.
 
-    Two different answers for one moment are no answer, so `value` is then None too.
+    Two different answers for one moment are no answer, so `value` is then None too. `since`: from
+    when on it speaks.
     """
 
     at: datetime
     value: float | None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +89,27 @@ def readings_of(
     )
 
 
-def fresh_after(readings: Sequence[Reading], *, ended_at: datetime, interval_s: float) -> Fresh:
+def fresh_after(
+    readings: Sequence[Reading],
+    *,
+    ended_at: datetime,
+    interval_s: float,
+    span: Span = Span.UNKNOWN,
+) -> Fresh:
     """Keep the readings whose span began after the step ended."""
     kept: list[Reading] = []
     mixed = 0
     span_began: datetime | None = None
     for reading in readings:
-        began = reading.at - timedelta(seconds=interval_s)
-        if span_began is not None:
-            began = min(began, span_began) if reading.value is not None else began
+        began = reading.at
+        if span is not Span.MOMENT:
+            began -= timedelta(seconds=interval_s)
+            if span_began is not None and reading.value is not None:
+                began = min(began, span_began)
         if reading.at > ended_at:
             if began >= ended_at:
-                kept.append(reading)
+                since = reading.at if span is Span.UNKNOWN else began
+                kept.append(replace(reading, since=since))
             else:
                 mixed += 1
         if reading.value is not None:
@@ -102,6 +123,7 @@ def good_run(
     """Measure the unbroken run of readings that hold, ending with the newest."""
     newest: datetime | None = None
     oldest: datetime | None = None
+    since: datetime | None = None
     count = 0
     for reading in reversed(readings):
         gap = (
@@ -112,6 +134,7 @@ def good_run(
             break
         newest = newest or reading.at
         oldest = reading.at
+        since = reading.since or reading.at
         count += 1
-    lasted_s = (newest - oldest).total_seconds() if newest and oldest else 0.0
+    lasted_s = (newest - since).total_seconds() if newest and since else 0.0
     return Run(count=count, lasted_s=lasted_s)

@@ -12,7 +12,15 @@ from enum import StrEnum
 from holdfast.kernel import Reason, SignalKey, format_at, instance_name
 from holdfast.runbooks.durations import format_duration
 from holdfast.verification.expectation import Expectation
-from holdfast.verification.samples import Fresh, Reading, Run, Sample, fresh_after, good_run
+from holdfast.verification.samples import (
+    Fresh,
+    Reading,
+    Run,
+    Sample,
+    Span,
+    fresh_after,
+    good_run,
+)
 from holdfast.verification.samples import readings_of as _readings_of
 from holdfast.verification.verdict import Status, Verdict
 
@@ -53,6 +61,7 @@ class _Timing:
     now: datetime
     interval_s: float
     sustain_min_s: float
+    spans: Mapping[SignalKey, Span]
 
     @property
     def stale_after_s(self) -> float:
@@ -104,13 +113,18 @@ def verify(
     sustain_min_s: float,
     regions: Sequence[str] | Mapping[str, Sequence[str]],
     deadline: datetime,
+    spans: Mapping[SignalKey, Span] | None = None,
 ) -> Verdict:
-    """Judge the samples taken after the step against the criteria written down before it."""
+    """Judge the samples taken after the step against the criteria written down before it.
+
+    `spans` says what a sample of each series speaks for; of one that is not there it is unknown.
+    """
     timing = _Timing(
         step_ended_at=step_ended_at,
         now=now,
         interval_s=sampling_interval_s,
         sustain_min_s=sustain_min_s,
+        spans=spans or {},
     )
     window_s = sustain_window_s(
         expectations, sampling_interval_s=sampling_interval_s, sustain_min_s=sustain_min_s
@@ -189,6 +203,7 @@ def _judge(
         _readings_of(samples, key, until=timing.now),
         ended_at=timing.step_ended_at,
         interval_s=timing.interval_s,
+        span=timing.spans.get(key, Span.UNKNOWN),
     )
     run = good_run(
         fresh.readings,
