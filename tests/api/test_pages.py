@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from holdfast.api import ApiServer, Sources, build_api
+from holdfast.api.connections import Connection
 from holdfast.app.watch import Counts
 from holdfast.kernel.errors import BadInputError
+from tests.monitoring_parts import eventually
 
 
 @contextmanager
@@ -84,3 +86,46 @@ def test_a_port_in_use_is_refused_and_a_server_that_never_started_can_be_stopped
     with pytest.raises(BadInputError, match="Address already in use"):
         ApiServer(first.url.removeprefix("http://"))
     first.stop()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /heal", b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /he"]
+)
+def test_who_says_half_of_what_they_want_is_not_waited_for(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "request_within_s", 0.05)
+    with served({"status": "ok"}) as url, connected(url) as silent:
+        silent.sendall(said)
+        answer = b"".join(iter(lambda: silent.recv(4096), b""))
+
+    assert (b"404 Not Found" in answer) == (b"nothing" in said)
+    assert b"uvicorn" not in answer
+
+
+def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "most", 1)
+    with served({"status": "ok"}) as url:
+        with connected(url) as first:
+            first.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200 OK" in first.recv(4096)
+            with connected(url) as second:
+                assert second.recv(4096) == b""
+        eventually(lambda: get_code(url) == 200, "there is room again")
+
+
+def get_code(url: str) -> int:
+    try:
+        return get(f"{url}/healthz")[0]
+    except OSError:
+        return 0
+
+
+def connected(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_no_redirect_sends_a_token_on() -> None:
+    with served({"status": "ok"}) as url:
+        assert get(f"{url}/healthz/")[0] == 404

@@ -119,7 +119,7 @@ def test_the_report_is_read_as_a_page_and_as_data(here: Installed, holdfast: Hol
     here.describe()
     page = holdfast("report", "--would-have-done", "--since", "2h")
     assert page.code == 0
-    assert "Nothing here was performed" in page.out
+    assert "No step listed here was performed" in page.out
     document = holdfast("report", "--would-have-done", "--json").document
     assert document["figures"]["incidents"] == 0
     assert document["incidents"] == []

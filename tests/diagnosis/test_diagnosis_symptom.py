@@ -64,6 +64,33 @@ def test_samples_older_than_the_window_say_nothing(values: tuple[float, ...]) ->
     assert status(*values, age_s=60) is SymptomStatus.UNCLEAR
 
 
+@pytest.mark.parametrize(
+    ("facts", "bad", "good"),
+    [
+        # It was bad before it was seen, so the range from before is the trouble itself.
+        ({"low": 0.0, "high": 0.0, "below": 1.0}, 0.0, 1.0),
+        ({"low": 90.0, "high": 99.0, "above": 30.0}, 95.0, 20.0),
+        # It was well before; a bound downwards says which way is bad.
+        ({"low": 1.0, "high": 1.0, "below": 1.0}, 0.0, 1.0),
+        ({"low": 400.0, "high": 900.0, "below": 100.0}, 300.0, 1200.0),
+        # Nothing is known of before.
+        ({"below": 1.0}, 0.0, 1.0),
+        ({"above": 30.0}, 31.0, 30.0),
+    ],
+)
+def test_what_is_past_a_declared_bound_is_never_normal(
+    facts: dict[str, float], bad: float, good: float
+) -> None:
+    assert status(*(bad,) * 6, name="reachable", **facts) is SymptomStatus.PRESENT
+    assert status(*(good,) * 6, name="reachable", **facts) is SymptomStatus.ABSENT
+
+
+def test_the_declared_bound_is_told() -> None:
+    signal = {"signal": "reachable", "low": 0.0, "high": 0.0, "below": 1.0}
+    symptom = read_symptom([reading(0, 0, 0, name="reachable")], {"s": signal}, now=NOW, window_s=6)
+    assert symptom.sentence() == "s is 0, normal was 0 to 0, limit 1: out of range"
+
+
 def test_a_series_without_a_known_range_cannot_be_told() -> None:
     assert status(IN, IN, IN, low=None, high=None) is SymptomStatus.UNCLEAR
 

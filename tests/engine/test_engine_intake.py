@@ -1,14 +1,19 @@
 """From what detection sees to what an incident is told."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from holdfast.app.readings import HistoryReadings
 from holdfast.detection import Opening, Watch
-from holdfast.engine.intake import is_known, merged_by_group
+from holdfast.engine.intake import is_known, merged_by_group, opening_facts, returns
 from holdfast.incident import State
-from holdfast.kernel.catalogue import Catalogue, Service
+from holdfast.kernel.catalogue import Catalogue, Limit, Service, SignalForm, SignalKey, SignalSpec
+from holdfast.sources import HistoryFile
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -78,3 +83,37 @@ def test_what_is_new_worse_or_back_again_is_told() -> None:
     assert not is_known(opening, [fewer])
     assert not is_known(opening, [told(opening, severity="warning")])
     assert not is_known(opening, [told(opening, state="returned")])
+
+
+@pytest.fixture
+def sampled(tmp_path: Path) -> Iterator[HistoryFile]:
+    """The history of one series, `reachable` of shop, a sample a second."""
+    key = SignalKey("shop", "east", "reachable")
+    file = HistoryFile.open(tmp_path / "history", [key], interval_s=1)
+    yield file
+    file.close()
+
+
+def test_what_was_past_its_limit_all_along_has_not_returned_to_normal(
+    sampled: HistoryFile,
+) -> None:
+    spec = SignalSpec(form=SignalForm.QUERY, metrics=("up",))
+    limit = Limit(signal="reachable", below=1, for_samples=1)
+    shop = Service(name="shop", regions=("east",), signals={"reachable": spec}, limits=(limit,))
+    catalogue = Catalogue(services={"shop": shop})
+    readings = HistoryReadings(sampled, on_trouble=pytest.fail)
+    for second in range(60):
+        readings.append(AT + timedelta(seconds=second), np.zeros(1))
+    now = AT + timedelta(seconds=60)
+    (opening,) = Watch(catalogue, catalogue.series()).observe(np.zeros(1), now)
+
+    facts = opening_facts(opening, catalogue, readings)
+    state = State(incident_id="INC-1", signals={s["series"]: s for s in facts.signals})
+    assert returns(state, readings, now) == ()
+
+    for second in range(60, 63):
+        readings.append(AT + timedelta(seconds=second), np.ones(1))
+    (back,) = returns(state, readings, now)
+    assert back["state"] == "returned"
+    (normal,) = facts.baselines.values()
+    assert (normal["high"], normal["below"]) == (0.0, 1)

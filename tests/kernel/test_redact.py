@@ -15,6 +15,8 @@ from holdfast.kernel.redact import MARK, bounded, redact
         ("token hf_person_1a2b3c4d_QmFzZTY0VGV4dEhlcmU was used", "QmFzZTY0VGV4dEhlcmU"),
         ("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "MIIE"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE, and the rest was cut off", "MIIE"),
+        ("jwt-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2ln", "eyJzdWIi"),
     ],
 )
 def test_what_looks_like_a_credential_is_replaced_by_a_mark(text: str, secret: str) -> None:
@@ -35,3 +37,11 @@ def test_a_long_text_is_cut_and_says_how_much_is_missing() -> None:
 def test_output_that_was_no_utf_8_can_still_be_written_to_the_ledger() -> None:
     raw = b"caf\xe9 down".decode("utf-8", "surrogateescape")
     assert canonical_json({"output": bounded(raw)}) == b'{"output":"caf? down"}'
+
+
+@pytest.mark.parametrize(
+    "piece", ["-a", "token", "-eyJaaaaaaaa", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", 'key="']
+)
+def test_a_text_made_to_be_slow_is_not(piece: str) -> None:
+    # Where time grows with the square of the length this takes an hour.
+    assert bounded(piece * (200_000 // len(piece)), limit=10)

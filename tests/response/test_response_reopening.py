@@ -75,6 +75,18 @@ def test_what_came_back_is_held_against_the_range_from_before_the_first_trouble(
     assert play.state.baselines["errors of shop-api in east"]["expected"] == 0.004
 
 
+def test_a_series_that_is_bad_again_in_a_live_incident_keeps_the_range_it_had() -> None:
+    play = Play().open()
+    known = play.state.signals["errors of shop-api in east"]
+    over = {**known, "state": "returned"}
+    seen = signal("east", low=0.0, high=0.4, expected=0.2)
+    for each in (over, seen):
+        play.ask("signals_seen", actor=SYSTEM, signals=[each], baselines={})
+
+    again = play.state.signals["errors of shop-api in east"]
+    assert (again["state"], again["high"], again["expected"]) == ("bad", 0.02, 0.004)
+
+
 def test_what_is_not_seen_again_counts_as_returned() -> None:
     play = resolved_once()
     back(play, signals=[signal("east")])

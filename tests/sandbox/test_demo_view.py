@@ -13,7 +13,7 @@ from holdfast.sandbox.exposed import Reading, parse_exposition
 from holdfast.sandbox.grade import grade
 from holdfast.sandbox.scenario import Plan
 from holdfast.sandbox.scenarios import BY_NAME
-from holdfast.sandbox.scene import Scene
+from holdfast.sandbox.scene import Scene, broken, folded
 from holdfast.sandbox.view import View
 from tests.sandbox.run_facts import API, at, bad_deploy
 
@@ -214,3 +214,24 @@ def test_the_end_is_wrapped_under_its_own_words_and_no_command_is_broken(width: 
 def test_samples_of_one_name_are_summed_and_what_is_no_number_is_left_out() -> None:
     page = '# HELP a b\na_total{code="2 0"} 1\na_total{code="5"} 2.5\nb NaN\nc x\n\nd 4 123\n'
     assert parse_exposition(page) == {"a_total": 3.5, "d": 4.0}
+
+
+def test_signals_that_come_back_at_one_moment_are_told_in_few_lines() -> None:
+    back = "recovery evidence: errors of x in y is back"
+    events = [record(n, "signal_attached", back, 5.0) for n in range(3, 15)]
+    scene = scene_after(injected(), record(2, "incident_opened", "opened", 2.0), *events)
+    lines = folded([*scene.lines])
+    assert [line.kind for line in lines].count("signal_attached") == 4
+    assert lines[-1].text == "recovery evidence: 9 more series"
+    assert len(scene.lines) == 14
+
+
+def test_every_fault_says_what_was_broken_and_where() -> None:
+    for scenario in BY_NAME.values():
+        if scenario.fault in {"bad-deploy", "novel"}:
+            continue
+        event = {"event": "injected", "fault": scenario.fault, "title": scenario.title}
+        said = broken({**event, "at": at(0), "entity": API, "region": "eu-west", "detail": {}})
+        assert said.endswith(scenario.title)
+        assert API in said
+        assert ("surge" in said) == (scenario.name == "healthy")

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from prometheus_client.core import Metric
 
+from holdfast.actions.executable import check_executable
 from holdfast.kernel import HoldfastError
+from holdfast.sandbox.catalogue import Settings, holdfast_yaml, services_yaml
 from holdfast.sandbox.database_faults import PrimaryDown
 from holdfast.sandbox.database_observers import promotions
 from holdfast.sandbox.effects import DB_PROMOTED
@@ -38,8 +41,19 @@ def orders(dsn: str, region: str) -> object:
     return ask(dsn, f"SELECT count(*) FROM orders WHERE region = '{region}'")  # noqa: S608
 
 
+def fence(plane: DataPlane) -> None:
+    """Run what Holdfast's configuration names for it."""
+    site = plane.site
+    [service] = [s for s in services_yaml(site)["services"] if "failover" in s["control"]]
+    commands = holdfast_yaml(site, Settings())["actions"]["commands"]
+    argv = commands[service["control"]["failover"]["fence"]]["argv"]
+    assert check_executable(argv[0])
+    subprocess.run(argv, check=True, env={"PATH": os.defpath}, umask=0o077)
+
+
 def promote(plane: DataPlane) -> None:
     """Do what `failover_db` does, in its role."""
+    fence(plane)
     with psycopg.connect(plane.site.standby_dsn(FAILOVER_ROLE), autocommit=True) as connection:
         assert connection.execute("SELECT pg_promote(true, 10)").fetchone() == (True,)
 
@@ -78,6 +92,23 @@ def test_the_failover_role_may_promote_and_keep_its_tokens_and_nothing_else(
     with psycopg.connect(plane.site.primary_dsn(READONLY_ROLE), autocommit=True) as reader:
         may = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'execute')"
         assert reader.execute(may).fetchone() == (False,)
+
+
+def test_the_fence_keeps_the_first_server_out_of_the_pooler_before_anything_is_promoted(
+    plane: DataPlane,
+) -> None:
+    assert not plane.databases.failed_over, "the failover is the test after this one"
+    with plane.client() as client:
+        client.execute(ORDER, ("fenced yet",))
+        fence(plane)
+        fence(plane)
+        until(lambda: not plane.healthy(), "the pooler to refuse it")
+        assert plane.measured("pool_fenced") == 1
+        with pytest.raises(psycopg.OperationalError):
+            client.execute(ORDER, ("barred",))
+        plane.databases.lift_bar()
+    until(plane.healthy, "the pooler to take it again")
+    assert orders(plane.site.dsn(), "barred") == 0
 
 
 def test_clients_of_the_pooler_follow_a_failover_and_never_reach_the_old_primary_again(

@@ -5,6 +5,7 @@ refused, also behind a link. The whole way to the file is looked at, link by lin
 configuration is read and again before each run.
 """
 
+import filecmp
 import os
 import re
 import stat
@@ -22,7 +23,7 @@ _INTERPRETERS = re.compile(
     r"|i?python|pypy|perl|ruby|php|lua|luajit|tclsh|wish|expect|node|nodejs|deno|bun|java|Rscript"
     r"|awk|gawk|mawk|nawk|original-awk|sed|ed|ex|vi|vim|emacs|m4|make|gmake)[0-9._-]*"
     r"|env|sudo|doas|su|runuser|pkexec|setpriv|chroot|nsenter|unshare|capsh|systemd-run"
-    r"|xargs|parallel|find|nice|ionice|chrt|nohup|timeout|setsid|stdbuf|time|watch|flock|script"
+    r"|perl[0-9.]+-.*|xargs|parallel|find|nice|ionice|chrt|nohup|timeout|setsid|stdbuf|time|watch|flock|script"
     r"|screen|tmux|strace|ltrace|gdb|at|batch|crontab|ssh|nc|ncat|socat|ld[.-].*"
 )
 _PLACES_OF_INTERPRETERS = ("/bin", "/usr/bin", "/usr/local/bin")
@@ -33,6 +34,7 @@ _HARD = (
     "zsh",
     "ksh",
     "busybox",
+    "python3",
     "perl",
     "ruby",
     "node",
@@ -50,7 +52,7 @@ def check_executable(path: str) -> str:
     seen = Path(real).stat()
     if not stat.S_ISREG(seen.st_mode) or not os.access(real, os.X_OK):
         raise ValueError(f"{real} is no file that can be run; make it executable, or correct it")
-    if why := _same_as_an_interpreter(seen):
+    if why := _same_as_an_interpreter(real, seen):
         raise ValueError(f"{path} is {why}, whose arguments would be the program; name the program")
     return path
 
@@ -78,6 +80,7 @@ def _followed(path: str) -> str:
         except OSError as error:
             raise ValueError(f"{place} can't be read: {error.strerror}; correct the path") from None
         if stat.S_ISLNK(seen.st_mode):
+            _owned(place, path, seen)
             links += 1
             if links > LINKS_MAX:
                 raise ValueError(f"{path} leads over more than {LINKS_MAX} links")
@@ -92,16 +95,20 @@ def _followed(path: str) -> str:
 
 def _look(place: str, path: str) -> None:
     seen = os.lstat(place)
-    if seen.st_uid not in {0, os.geteuid()}:
-        raise ValueError(
-            f"{place}, on the way to {path}, belongs to another user, who could exchange it; chown"
-            " it to root or to the one who runs Holdfast"
-        )
+    _owned(place, path, seen)
     # In a sticky directory only the owner can exchange what is in it, and that is looked at too.
     sticky = stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX
     if seen.st_mode & _OTHERS_MAY_WRITE and not sticky:
         raise ValueError(
             f"{place}, on the way to {path}, may be written by everybody; chmod o-w it"
+        )
+
+
+def _owned(place: str, path: str, seen: os.stat_result) -> None:
+    if seen.st_uid not in {0, os.geteuid()}:
+        raise ValueError(
+            f"{place}, on the way to {path}, belongs to another user, who could exchange it; chown"
+            " it to root or to the one who runs Holdfast"
         )
 
 
@@ -112,14 +119,16 @@ def _refuse_interpreter(path: str, name: str) -> None:
         )
 
 
-def _same_as_an_interpreter(seen: os.stat_result) -> str | None:
-    """Find an interpreter that has only been given another name by a hard link."""
+def _same_as_an_interpreter(path: str, seen: os.stat_result) -> str | None:
+    """Find an interpreter that has only been given another name, by a hard link or as a copy."""
     known = [f"{place}/{name}" for place in _PLACES_OF_INTERPRETERS for name in _HARD]
     for each in (sys.executable, *known):
         try:
             other = Path(each).stat()
+            if os.path.samestat(other, seen):
+                return each
+            if other.st_size == seen.st_size and filecmp.cmp(each, path, shallow=False):
+                return f"a copy of {each}"
         except OSError:
             continue
-        if os.path.samestat(other, seen):
-            return each
     return None

@@ -12,6 +12,7 @@ is promoted. Without one the pre-image and the outcome say so.
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from holdfast.actions.places import before_acting, controlled, done, incident_of, only, refused
@@ -121,9 +122,10 @@ class FailoverDb:
                 stopped = self._seal(control, standby, request, deadline)
                 if stopped is not None:
                     return stopped
-            elif stopped := self._fenced(control, request, deadline):
+            elif stopped := self._fenced(control, standby, request, deadline):
                 return stopped
-            return _promote(standby, request, deadline, _fate(control, expected))
+            outcome = _promote(standby, request, deadline, _fate(control, expected))
+        return outcome if outcome.ok else _and_barred(outcome, control, expected)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
         control, _ = self._place(request.target, request.params)
@@ -157,12 +159,20 @@ class FailoverDb:
         return None
 
     def _fenced(
-        self, control: Mapping[str, Any], request: ActionRequest, deadline: Deadline
+        self,
+        control: Mapping[str, Any],
+        standby: Session,
+        request: ActionRequest,
+        deadline: Deadline,
     ) -> ActionOutcome | None:
         """Keep the old primary from coming back, where a command is set for it."""
         name = control.get("fence")
         if not name:
             return None
+        # One that comes too late must not bar what is in use by now.
+        state = standby.ask("would", **_token(request), started_at=_started_at(request))["state"]
+        if state != "ready":
+            return _not_promoted(request, state)
         why = "no command of that name is set up here"
         if self._fencing is not None:
             try:
@@ -223,7 +233,7 @@ def _promote(
         state = standby.tell(
             "promote",
             **_token(request),
-            started_at=str(request.pre_image["started_at"]),
+            started_at=_started_at(request),
             wait_s=wait_s,
         )["state"]
     except (SaidNoError, TimeoutError) as error:
@@ -240,13 +250,30 @@ def _promote(
             )
         case "known":
             return done(f"{request.target}: already done, not repeated")
-        case "stale":
-            text = f"{request.target}: a newer token was there already; nothing was promoted"
-            return refused("stale_token", text)
         case _:
-            what = "is a primary already" if state == "primary" else "was restarted"
-            text = f"{request.target}: the standby {what} since it was looked at; it is left alone"
-            return refused("changed_meanwhile", text)
+            return _not_promoted(request, state)
+
+
+def _not_promoted(request: ActionRequest, state: str) -> ActionOutcome:
+    if state == "stale":
+        text = f"{request.target}: a newer token was there already; nothing was promoted"
+        return refused("stale_token", text)
+    what = "is a primary already" if state == "primary" else "was restarted"
+    text = f"{request.target}: the standby {what} since it was looked at; it is left alone"
+    return refused("changed_meanwhile", text)
+
+
+def _and_barred(outcome: ActionOutcome, control: Mapping[str, Any], expected: str) -> ActionOutcome:
+    """Say it where the fence stands and no promotion came of it."""
+    if expected != "down" or not control.get("fence"):
+        return outcome
+    kept = f"the command {control['fence']} has run, so the old primary is kept out until that is"
+    text = f"{kept} undone by hand"
+    return replace(outcome, summary=f"{outcome.summary}; {text}")
+
+
+def _started_at(request: ActionRequest) -> str:
+    return str(request.pre_image["started_at"])
 
 
 def _fate(control: Mapping[str, Any], expected: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from holdfast.actions.named_call import chosen_call, digest_of, fill, values_of, without
 from holdfast.actions.places import before_acting, incident_of, refused
 from holdfast.actions.supervisord import Deadline
+from holdfast.actions.time_limit import TimeLimit
 from holdfast.kernel.canonical import canonical_json
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock, SystemClock
@@ -41,6 +42,7 @@ _OK = range(200, 300)
 _NOT_DONE = frozenset({400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 426, 429, 431})
 _SECRET = ("headers",)
 _MISSING = object()
+_TOO_LONG, _NOT_WHOLE = "… [cut]", "… [not complete]"
 
 
 class HttpCall:
@@ -180,6 +182,9 @@ class HttpCall:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
         what = f"{host} answered {status}"
         if status in look["expect_status"]:
+            if look.get("holds") and text.endswith((_TOO_LONG, _NOT_WHOLE)):
+                text = f"{what}, and not all of its answer came"
+                return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
             wrong = _differing(text, look.get("holds") or {})
             if wrong is None:
                 return ProbeResult(effect=Effect.PRESENT, evidence=f"{what} as expected")
@@ -209,22 +214,35 @@ class HttpCall:
         except OSError as error:
             text = f"{what}: ca_file can't be used: {error}; nothing was sent"
             raise TargetUnreachableError(text) from error
+        limit = TimeLimit(timeout_s)
         try:
             with (
+                limit,
                 httpx2.Client(timeout=timeout_s, trust_env=False, verify=trusted) as client,
                 client.stream(
-                    method, url, headers=sent, content=body, follow_redirects=False
+                    method,
+                    url,
+                    headers=sent,
+                    content=body,
+                    follow_redirects=False,
+                    extensions=limit.extensions,
                 ) as response,
             ):
                 return response.status_code, _read(response, deadline)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol) as error:
+        except (
+            httpx2.ConnectError,
+            httpx2.ConnectTimeout,
+            httpx2.UnsupportedProtocol,
+            httpx2.InvalidURL,
+        ) as error:
             why = bounded(str(error) or type(error).__name__, limit=200)
             raise TargetUnreachableError(
                 f"{what}: not connected: {why}; nothing was sent"
             ) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             # From None: the driver's own error holds the URL.
-            text = f"{what} was sent, but no usable answer came back: {type(error).__name__}"
+            why = f"none within {timeout_s:g} s" if limit.over else type(error).__name__
+            text = f"{what} was sent, but no usable answer came back: {why}"
             raise LostReplyError(text) from None
 
 
@@ -274,15 +292,18 @@ def _host(url: str) -> str:
 
 
 def _read(response: "httpx2.Response", deadline: Deadline) -> str:
+    """Read an answer whose status is known: that it is cut off takes nothing away from that."""
+    import httpx2  # noqa: PLC0415 - as above
+
     received = bytearray()
-    for chunk in response.iter_raw():
-        received += chunk
-        if len(received) > ANSWER_BYTES_MAX:
-            return received[:ANSWER_BYTES_MAX].decode("utf-8", "replace") + "… [cut]"
-        try:
+    try:
+        for chunk in response.iter_raw():
+            received += chunk
+            if len(received) > ANSWER_BYTES_MAX:
+                return received[:ANSWER_BYTES_MAX].decode("utf-8", "replace") + _TOO_LONG
             deadline.left_s()
-        except TimeoutError:
-            return received.decode("utf-8", "replace") + "… [not complete in time]"
+    except (TimeoutError, httpx2.TransportError):
+        return received.decode("utf-8", "replace") + _NOT_WHOLE
     return received.decode("utf-8", "replace")
 
 

@@ -48,14 +48,15 @@ def _loaded(
         raise _bad(name, f"{fact} (entry points {GROUP!r}: {known}); {advice}")
     try:
         action = matching[0].load()(catalogue, settings)
+        why = _why_no_action(action, name)
     except HoldfastError as error:
         raise _bad(name, f"can't be used: {error.message}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever a stranger's code raises: it is one sentence here, and nothing was started.
         text = bounded(f"{type(error).__name__}: {error}", limit=300)
         where = matching[0].value
         raise _bad(name, f"failed when {where} was loaded: {text}; mend or remove it") from error
-    if why := _why_no_action(action, name):
+    if why:
         raise _bad(name, f"is no action: {why}; see docs/reference/actions.md")
     return cast("Action", action)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from holdfast.api.reading import as_list, as_mapping, as_moment, as_text, as_words, bad
+from holdfast.api.reading import as_lines, as_list, as_mapping, as_moment, as_words, bad
 from holdfast.diagnosis import TOLD
 from holdfast.kernel.canonical import canonical_json
 from holdfast.kernel.clock import format_at
@@ -50,7 +50,7 @@ def _change(value: object, place: str, now: datetime) -> dict[str, Any]:
     if body.get("files") is not None:
         change["files"] = _files(body["files"], f"{place}files")
     if body.get("diff") is not None:
-        change["diff"] = bounded(as_text(body["diff"], f"{place}diff"), limit=_DIFF_MAX)
+        change["diff"] = bounded(as_lines(body["diff"], f"{place}diff"), limit=_DIFF_MAX)
     return {"id": _id(body.get("id"), f"{place}id", change), **change, "source": TOLD}
 
 

@@ -24,7 +24,10 @@ class Sources:
 
 def build_api(sources: Sources) -> FastAPI:
     """Make the application. No docs pages: nothing is served that isn't needed."""
-    api = FastAPI(title="Holdfast", docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect would send a token on, to wherever the address in front of a proxy points.
+    api = FastAPI(
+        title="Holdfast", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
 
     async def healthz(_request: Request) -> Response:
         health = dict(sources.health())

@@ -4,6 +4,7 @@ Nothing is coerced. A value is shown shortened, and without what looks like a se
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.redact import bounded
 
 _SHOWN_MAX = 60
+# Control characters but for tab and line feed, and the marks that turn the direction of writing.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _KINDS: Mapping[type, str] = {
     dict: "an object",
     list: "a list",
@@ -66,6 +69,11 @@ def as_text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise bad(field, value, "send text")
     return value
+
+
+def as_lines(value: object, field: str) -> str:
+    """Read text of several lines, without what steers a terminal."""
+    return _STEERING.sub(" ", as_text(value, field))
 
 
 def as_words(value: object, field: str, most: int) -> str:

@@ -11,6 +11,7 @@ import threading
 import uvicorn
 from fastapi import FastAPI
 
+from holdfast.api.connections import Connection
 from holdfast.kernel.errors import BadInputError
 
 _BACKLOG = 128
@@ -32,7 +33,16 @@ class ApiServer:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self, api: FastAPI) -> None:
-        config = uvicorn.Config(api, log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            api,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            # Its warnings are of what strangers send: one line for each would be theirs to fill.
+            log_level="error",
+            access_log=False,
+            server_header=False,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="http", daemon=True

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from holdfast.app.installation import Installation
 from holdfast.app.secret_file import key_place, read_or_make, read_secret
 from holdfast.incident import Record
 from holdfast.incident.system import AUDIT_READ
@@ -23,6 +22,9 @@ from holdfast.kernel.redact import bounded
 from holdfast.ledger.sealing import Sealer, new_sealing_key
 from holdfast.response.ports import KeptOutput
 from holdfast.response.store import Ledger
+
+if TYPE_CHECKING:
+    from holdfast.app.installation import Installation
 
 KEY_NAME = "audit.key"
 KEY_VARIABLE = "HOLDFAST_AUDIT_KEY_FILE"
@@ -83,7 +85,7 @@ class AuditStore:
             self._pruned_at = now
 
 
-def audit_store(installation: Installation, ledger: Ledger, clock: Clock) -> AuditStore:
+def audit_store(installation: "Installation", ledger: Ledger, clock: Clock) -> AuditStore:
     """Make the store that an installation's settings describe."""
     sealer = open_sealer(installation.directory, make=True)
     return AuditStore(

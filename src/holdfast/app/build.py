@@ -13,8 +13,8 @@ from holdfast.app.checking import check_runner
 from holdfast.app.following import follow_changes
 from holdfast.app.heads import HeadKeeper, Heeding, head_keeper
 from holdfast.app.installation import Installation
-from holdfast.app.ledger_place import database_address
 from holdfast.app.keeping_models import weekly_windows
+from holdfast.app.ledger_place import database_address
 from holdfast.app.pager import ContactPager
 from holdfast.app.prometheus import backfill, prometheus_queries
 from holdfast.app.readings import HistoryReadings

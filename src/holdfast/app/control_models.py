@@ -5,6 +5,7 @@ it. `actions` is the allow-list of requests and programs: what is not written he
 """
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from holdfast.app.addresses import check_http
 from holdfast.app.strict import NAME, Dsn, Strict, Url
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NOT_IN_A_URL = frozenset(' \\<>"^`|')
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _VARIABLE = re.compile(r"(?!HOLDFAST_|LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*")
 
@@ -32,19 +34,32 @@ def _check_call_url(url: str) -> str:
             f"its host must be written out, without a user, a password or a # {hidden}; write a"
             " password as a header"
         )
-    here = parts.hostname == "localhost" or str(parts.hostname).startswith("127.")
-    if parts.scheme != "https" and not (here or parts.hostname == "::1"):
+    if not url.isprintable() or set(url) & _NOT_IN_A_URL:
+        raise ValueError(f"it holds a space or another sign that no address has {hidden}")
+    if parts.scheme != "https" and not _is_here(str(parts.hostname)):
         raise ValueError(f"it is not encrypted {hidden}; write https://, or use a loopback address")
     check_places(f"{parts.path}?{parts.query}")
     return url
+
+
+def _is_here(host: str) -> bool:
+    """Say whether a host is this machine. A name that only looks like a number is not."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER.fullmatch(name) or name.lower() in _OURS:
             raise ValueError(f"{name!r} is no header that can be set; take it away")
-        if not value.isascii() or not value.isprintable() or "${" in value:
-            raise ValueError(f"the value of {name} must be plain text, with nothing to fill in")
+        plain = value.isascii() and value.isprintable() and value == value.strip()
+        if not plain or "${" in value:
+            raise ValueError(
+                f"the value of {name} must be plain text, with no space around it and nothing to"
+                " fill in"
+            )
     return headers
 
 

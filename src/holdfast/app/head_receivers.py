@@ -8,12 +8,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
 from holdfast.app.head_outbox import receiver_key
-from holdfast.app.models import ExportModel
 from holdfast.kernel.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast.app.models import ExportModel
 
 _TIMEOUT_S = 10.0
 
@@ -103,7 +105,7 @@ class ObjectStoreReceiver:
             _send("PUT", url, row.encode(), _headers(self._token), self)
 
 
-def receivers(configured: Sequence[ExportModel], directory: Path) -> Sequence[Receiver]:
+def receivers(configured: Sequence["ExportModel"], directory: Path) -> Sequence[Receiver]:
     """Make what `heads.export` lists."""
     made: list[Receiver] = []
     for each in configured:

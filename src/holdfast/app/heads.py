@@ -9,14 +9,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from holdfast.app.files import write_whole
 from holdfast.app.head_outbox import LOCK_NAME, OUTBOX_NAME, HeadOutbox, locked
 from holdfast.app.head_receivers import Receiver, ReceiverError, receivers
-from holdfast.app.installation import Installation
 from holdfast.app.secret_file import key_place, read_or_make, read_secret
-from holdfast.engine.ports import Watcher
 from holdfast.incident import Kind, Record
 from holdfast.kernel.canonical import canonical_json
 from holdfast.kernel.clock import Clock
@@ -31,6 +29,10 @@ from holdfast.ledger.heads import (
     public_keys,
 )
 from holdfast.response.store import HeadMark, Ledger, SignedHead
+
+if TYPE_CHECKING:  # verifying needs neither settings nor numpy
+    from holdfast.app.installation import Installation
+    from holdfast.engine.ports import Watcher
 
 KEY_NAME = "heads.key"
 PUBLIC_NAME = "heads.pub"
@@ -318,7 +320,7 @@ class Told(Protocol):
 
 
 def head_keeper(
-    installation: Installation,
+    installation: "Installation",
     ledger: Ledger,
     clock: Clock,
     told: Told,
@@ -342,7 +344,7 @@ def head_keeper(
 class Heeding:
     """Fulfils `engine.ports.Watcher`: passes everything on, and shows the keeper what ends."""
 
-    def __init__(self, watcher: Watcher, keeper: HeadKeeper) -> None:
+    def __init__(self, watcher: "Watcher", keeper: HeadKeeper) -> None:
         self._watcher, self._keeper = watcher, keeper
 
     def on_record(self, record: Record) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from holdfast.api import Taken, UnavailableError, UnknownCallerError, read_alerts, read_changes
-from holdfast.app.intake_alerts import Heard, by_group, facts_of, hear
+from holdfast.app.intake_alerts import Heard, by_group, facts_of, hear, strangers
 from holdfast.app.intake_models import IntakeModel
 from holdfast.app.tokens import Caller, authenticate
 from holdfast.app.watch import Counts, StdoutWatcher
@@ -137,7 +137,9 @@ class IntakeDesk:
         carrier = self.engine.carrier
         alerts = read_alerts(document)
         self._assert_open()
-        heard = hear(alerts, self.rules, carrier.world.catalogue, carrier.clock.now())
+        catalogue = carrier.world.catalogue
+        nobodys = strangers((state.services for state in self.engine.known()), catalogue)
+        heard = hear(alerts, self.rules, catalogue, carrier.clock.now(), nobodys)
         became: dict[str, dict[str, Any]] = {}
         for group, signals in by_group(heard):
             outcome = self._take_in(group, signals)

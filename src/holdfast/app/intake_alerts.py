@@ -2,7 +2,8 @@
 
 An alert is known by its labels without those of replicas. What maps to no service
 of the catalogue keeps the name that its label says: nothing acts on it, and a
-person sees it. All text is data: bounded, without secrets and control characters.
+person sees it; of many such names each has an incident up to a number, and the
+rest share one. All text is data: bounded, without secrets and control characters.
 """
 
 import hashlib
@@ -21,9 +22,12 @@ from holdfast.incident.timeline import one_line
 from holdfast.kernel.catalogue import ALERT, NO_REGION, Catalogue
 from holdfast.kernel.clock import format_at, parse_at
 from holdfast.kernel.reason import Reason
-from holdfast.kernel.redact import bounded
+from holdfast.kernel.redact import MARK, redact
 
 UNNAMED = "unnamed"
+# A label whose values never end must not open incidents without end, each with its page.
+STRANGERS_MOST = 25
+STRANGERS = f"more than {STRANGERS_MOST} services that the catalogue does not name"
 LABELS_MAX, LABEL_MAX, ANNOTATIONS_MAX, ANNOTATION_MAX = 64, 256, 16, 1000
 _TOLD_MAX, _APART_MAX = 300, 120
 _CRITICAL = frozenset({"critical", "page", "emergency", "fatal"})
@@ -53,12 +57,40 @@ class Heard:
     signal: Mapping[str, Any] | None
 
 
+@dataclass(slots=True, kw_only=True)
+class Strangers:
+    """Whose name has an incident of its own although the catalogue does not know it."""
+
+    names: set[str]
+
+    def place(self, found: Place, *, firing: bool) -> Place:
+        """Give the place of a service that nobody knows: its own, or the one that many share."""
+        if found.service in self.names:
+            return found
+        if STRANGERS not in self.names and len(self.names) < STRANGERS_MOST:
+            if firing:
+                self.names.add(found.service)
+            return found
+        # No label is used up: the service's own tells one alert from the next.
+        return Place(service=STRANGERS, region=NO_REGION, group=(STRANGERS,), used=frozenset())
+
+
+def strangers(live: Iterable[Iterable[str]], catalogue: Catalogue) -> Strangers:
+    """Find them among the services of each live incident."""
+    names = (name for services in live for name in services)
+    return Strangers(names={name for name in names if name not in catalogue.services})
+
+
 def hear(
-    alerts: Iterable[Alert], rules: IntakeModel, catalogue: Catalogue, now: datetime
+    alerts: Iterable[Alert],
+    rules: IntakeModel,
+    catalogue: Catalogue,
+    now: datetime,
+    nobodys: Strangers,
 ) -> tuple[Heard, ...]:
     """Make a signal of each alert."""
     groups = {name: group for group in catalogue.groups() for name in group}
-    return tuple(_heard(alert, rules, catalogue, groups, now) for alert in alerts)
+    return tuple(_heard(alert, rules, catalogue, groups, now, nobodys) for alert in alerts)
 
 
 def _heard(
@@ -67,12 +99,15 @@ def _heard(
     catalogue: Catalogue,
     groups: Mapping[str, tuple[str, ...]],
     now: datetime,
+    nobodys: Strangers,
 ) -> Heard:
     raw = {k: v for k, v in alert.labels.items() if k not in rules.replica_labels}
     name = plain(raw.get("alertname", ""), LABEL_MAX) or UNNAMED
     place = _place(raw, name, rules.alertmanager, catalogue, groups)
     fingerprint = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
     ignored = name in rules.alertmanager.ignore
+    if place.service not in catalogue.services and not ignored:
+        place = nobodys.place(place, firing=alert.firing)
     return Heard(
         name=name,
         fingerprint=fingerprint,
@@ -131,7 +166,8 @@ def _signal(
     labels = _bounded(raw, LABELS_MAX, LABEL_MAX)
     annotations = _bounded(alert.annotations, ANNOTATIONS_MAX, ANNOTATION_MAX)
     series = f"alert {name} of {place.service} in {place.region}" + _apart(raw, place, fingerprint)
-    starts_at = format_at(min(alert.starts_at or now, now))
+    said = alert.starts_at if alert.starts_at and _is_moment(alert.starts_at, now) else None
+    starts_at = format_at(said or now)
     word = f"is firing since {starts_at}" if alert.firing else "is said to be resolved"
     summary = next((annotations[key] for key in _SUMMARIES if annotations.get(key)), "")
     about = f": {plain(summary, _TOLD_MAX)}" if summary and alert.firing else ""
@@ -152,8 +188,14 @@ def _signal(
         "stale_after_s": rules.alertmanager.stale_after_s,
         "generator_url": plain(alert.generator_url or "", _TOLD_MAX) or None,
         **({"incident_type": incident_type} if incident_type else {}),
+        **({} if said else {"start_unknown": True}),
         **dict.fromkeys(("value", "expected", "low", "high", "score")),
     }
+
+
+def _is_moment(starts_at: datetime, now: datetime) -> bool:
+    """Say whether it says when it began: not with the year 1 of an empty field, nor ahead of us."""
+    return starts_at.year > 1 and starts_at <= now
 
 
 def _apart(raw: Mapping[str, str], place: Place, fingerprint: str) -> str:
@@ -168,14 +210,21 @@ def _apart(raw: Mapping[str, str], place: Place, fingerprint: str) -> str:
 
 def plain(text: str, limit: int) -> str:
     """Give text as one bounded line, without secrets and without what steers a terminal."""
-    line = one_line(text[: 4 * limit])
-    return bounded(line if len(line) <= limit else f"{line[: limit - 1]}…", limit=2 * limit)
+    # Before anything is cut off: half a secret looks like none.
+    line = redact(one_line(redact(text)[: 4 * limit]))
+    shown = line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return shown.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no text
 
 
 def _bounded(texts: Mapping[str, str], most: int, limit: int) -> dict[str, str]:
     """Keep the first `most` by name; the alert's name and its severity always."""
     first = sorted(texts, key=lambda key: (key not in {"alertname", "severity"}, key))[:most]
-    return {plain(key, LABEL_MAX): plain(texts[key], limit) for key in first}
+    return {plain(key, LABEL_MAX): _value(key, texts[key], limit) for key in first}
+
+
+def _value(key: str, text: str, limit: int) -> str:
+    """Give a label's value; none where the label's own name says that it is a secret."""
+    return MARK if text and redact(f"{key}=x") != f"{key}=x" else plain(text, limit)
 
 
 def by_group(heard: Iterable[Heard]) -> list[tuple[tuple[str, ...], list[Mapping[str, Any]]]]:
@@ -226,7 +275,10 @@ def facts_of(
         regions=_regions(ordered, catalogue),
         signals=tuple(ordered),
         baselines=baselines(
-            (key for service in known for key in service.series()), readings, parse_at(started_at)
+            (key for service in known for key in service.series()),
+            readings,
+            parse_at(started_at),
+            catalogue,
         ),
         started_at=started_at,
         opened_by=ALERT,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.app.config import load_catalogue, load_config
 from holdfast.app.keeping_models import unknown_in_scope, weekly_windows
-from holdfast.engine.standing import open_windows
 from holdfast.incident.system import (
     MAINTENANCE_ADDED,
     MAINTENANCE_ENDED,
@@ -121,6 +120,11 @@ def windows_on(
     weekly: tuple[Weekly, ...] = ()
     with suppress(HoldfastError):  # a broken file is no reason to show nothing
         weekly = _weekly(desk.directory)
+    system = desk.system.state()
+    if not weekly and not system.maintenance:
+        return []
+    from holdfast.engine.standing import open_windows  # with numpy, for a rare answer
+
     places = [(service, region) for service in services for region in regions]
     return [
         {
@@ -130,7 +134,7 @@ def windows_on(
             "why": window.why,
             "until": format_at(window.ends_at),
         }
-        for window in open_windows(desk.system.state(), weekly, desk.clock.now())
+        for window in open_windows(system, weekly, desk.clock.now())
         if any(covers(window.scope, service=s, region=r) for s, r in places)
     ]
 

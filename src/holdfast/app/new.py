@@ -11,7 +11,6 @@ from pathlib import Path
 from holdfast.app import audit, heads
 from holdfast.app.audit import open_sealer
 from holdfast.app.files import write_whole
-from holdfast.app.first_catalogue import first_catalogue, with_prometheus
 from holdfast.app.heads import open_signer
 from holdfast.app.ledger_place import database_address
 from holdfast.app.tokens import first_token
@@ -110,6 +109,8 @@ def _texts(directory: Path, from_prometheus: str | None) -> list[tuple[str, str,
             "directory, or leave out --from-prometheus",
             field="from-prometheus",
         )
+    from holdfast.app.first_catalogue import first_catalogue, with_prometheus
+
     services = first_catalogue(from_prometheus, SystemClock().now())
     begun = {"services.yaml": services}
     return [

@@ -18,6 +18,7 @@ from holdfast.app.advice import bad_field, explain, nearest
 from holdfast.app.rehearsal_models import AfterModel, RangeModel, Samples, StateModel
 from holdfast.app.rehearsal_stage import Known, Outcome
 from holdfast.app.yaml_file import YamlFile, read_yaml
+from holdfast.engine.intake import declared_bounds
 from holdfast.incident import Draft, Kind, Record, stamp
 from holdfast.kernel.catalogue import ALERT, UP, Catalogue, SignalKey, instance_name
 from holdfast.kernel.clock import format_at
@@ -234,7 +235,7 @@ def _opened(file: _File, mode: str) -> Record:
     if not signals:
         raise file.bad([], "says nothing of any trouble; write `signals` or `incident_type`")
     normal = {
-        str(key): _range(key, given)
+        str(key): _range(file, key, given)
         for name, given in (*file.model.normal.items(), *file.model.signals.items())
         for key in file.keys(name, ["signals", name])
         if given.expected is not None
@@ -261,7 +262,7 @@ def _signals(file: _File) -> Iterator[dict[str, Any]]:
         for key in file.keys(name, ["signals", name]):
             down = key.signal == UP
             yield {
-                **_range(key, seen),
+                **_range(file, key, seen),
                 "series": str(key),
                 "state": "bad",
                 "at": format_at(START),
@@ -292,7 +293,7 @@ def _alert(file: _File) -> Iterator[dict[str, Any]]:
         }
 
 
-def _range(key: SignalKey, given: RangeModel) -> dict[str, Any]:
+def _range(file: _File, key: SignalKey, given: RangeModel) -> dict[str, Any]:
     return {
         "service": key.service,
         "region": key.region,
@@ -300,6 +301,7 @@ def _range(key: SignalKey, given: RangeModel) -> dict[str, Any]:
         "expected": given.expected,
         "low": given.low,
         "high": given.high,
+        **declared_bounds(key, file.catalogue),
     }
 
 

@@ -34,7 +34,7 @@ _MECHANISMS: Mapping[str, tuple[str, str]] = {
     "connections": ("connection_leak", "who holds connections open, and since when"),
     "memory": ("memory_growth", "process_resources, and what it was asked for since the start"),
     "process_resources": ("process_in_trouble", "the process by hand: state, memory, open files"),
-    "replication_status": ("database_down", "which server takes writes, and how far behind"),
+    "replication_status": ("process_down", "which server takes writes, and how far behind"),
     "flag": ("flag_change", "compare the symptom's start with the change; the flag's rule"),
     "config": ("config_change", "compare the symptom's start with the change"),
     "schema": ("schema_change", "compare the symptom's start with the change"),

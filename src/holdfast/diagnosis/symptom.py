@@ -159,15 +159,23 @@ def _is_calm(window: Sequence[bool | None]) -> bool:
 
 
 def is_out(name: str, value: float, signal: Mapping[str, Any]) -> bool | None:
-    """Say whether a sample is out of its normal range; None where it can't be told."""
+    """Say whether a sample is out of its normal range; None where it can't be told.
+
+    What is past a declared bound is out, however normal it was before the trouble. A bound
+    downwards says that down is bad.
+    """
     if math.isnan(value):
         return None
     if name == UP:
         return value < 1
-    low, high = signal.get("low"), signal.get("high")
-    if name in _DOWN_IS_BAD:
-        return None if low is None else value < low
-    return None if high is None else value > high
+    above, below = signal.get("above"), signal.get("below")
+    if (above is not None and value > above) or (below is not None and value < below):
+        return True
+    falls = name in _DOWN_IS_BAD or below is not None
+    edge = signal.get("low" if falls else "high")
+    if edge is None:
+        return None if above is None and below is None else False
+    return bool(value < edge if falls else value > edge)
 
 
 def _text(series: str, value: float, signal: Mapping[str, Any], status: SymptomStatus) -> str:
@@ -180,4 +188,7 @@ def _text(series: str, value: float, signal: Mapping[str, Any], status: SymptomS
         if low is not None and high is not None
         else "no normal range is known"
     )
-    return f"{series} is {shown}, {normal}: {_WORDS[status]}"
+    bounds = "".join(
+        f", limit {signal[bound]:.4g}" for bound in ("above", "below") if bound in signal
+    )
+    return f"{series} is {shown}, {normal}{bounds}: {_WORDS[status]}"

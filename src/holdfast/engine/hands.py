@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from holdfast.engine.answers import checked_outcome, checked_pre_image, checked_probe
 from holdfast.engine.ports import Audit
 from holdfast.incident import Step
 from holdfast.kernel.clock import Clock
@@ -90,8 +91,8 @@ class Hands:
         outcome: ActionOutcome | None = None
         lost = unreachable = None
         try:
-            outcome = done.result()
-            outcome = _redacted(outcome, self._kept(outcome.output, request, step_id))
+            given = checked_outcome(done.result())
+            outcome = _redacted(given, self._kept(given.output, request, step_id))
         except TargetUnreachableError as error:
             # Nothing else means "no effect": bad input found in the middle of an act proves none.
             unreachable = bounded(error.message)
@@ -121,7 +122,7 @@ class Hands:
         """Look for the effect of an attempt. Never raises: what can't be seen is unknown."""
         try:
             action = self._action(request.action)
-            result = _within(lambda: action.probe(request), _LOOK_TIMEOUT_S)
+            result = checked_probe(_within(lambda: action.probe(request), _LOOK_TIMEOUT_S))
         except FutureTimeoutError:
             return ProbeResult(
                 effect=Effect.UNKNOWN, evidence="the target did not answer the probe"
@@ -137,7 +138,9 @@ class Hands:
         """Read a target. Returns what was seen, and the problem if there is one."""
         try:
             action = self._action(name)
-            seen = _within(lambda: action.observe(target, params), _LOOK_TIMEOUT_S)
+            seen = checked_pre_image(
+                _within(lambda: action.observe(target, params), _LOOK_TIMEOUT_S)
+            )
         except FutureTimeoutError:
             return {}, f"{target} could not be observed: no answer within {_LOOK_TIMEOUT_S:.0f} s"
         except HoldfastError as error:

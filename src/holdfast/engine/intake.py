@@ -26,7 +26,7 @@ _REASONS_TOLD = 3
 
 
 def baselines(
-    keys: Iterable[SignalKey], readings: Readings, before: datetime
+    keys: Iterable[SignalKey], readings: Readings, before: datetime, catalogue: Catalogue
 ) -> dict[str, dict[str, Any]]:
     """Sum up what each series was like before a moment; a series without samples is left out."""
     found: dict[str, dict[str, Any]] = {}
@@ -42,8 +42,24 @@ def baselines(
                 "low": base.low,
                 "high": base.high,
                 "samples": base.samples,
+                **declared_bounds(key, catalogue),
             }
     return found
+
+
+def declared_bounds(key: SignalKey, catalogue: Catalogue) -> dict[str, float]:
+    """Give the bounds that somebody declared for a series: past them it is never normal.
+
+    What was there before the trouble may be trouble itself, above all when it is told by the past
+    of a Prometheus.
+    """
+    return {
+        name: bound
+        for limit in catalogue.services[key.service].limits
+        if limit.signal == key.signal
+        for name, bound in (("above", limit.above), ("below", limit.below))
+        if bound is not None
+    }
 
 
 def merged_by_group(openings: Iterable[Opening]) -> list[Opening]:
@@ -100,10 +116,13 @@ def opening_facts(
 ) -> OpeningFacts:
     """Turn an opening into the facts of an incident."""
     series = [key for name in opening.group for key in catalogue.services[name].series()]
-    normal = baselines(series, readings, opening.started_at)
+    normal = baselines(series, readings, opening.started_at, catalogue)
     anomalies = {anomaly.key: anomaly for anomaly in opening.anomalies}
     signals = tuple(
-        signal(key, anomalies.get(key), normal.get(str(key)), opening)
+        {
+            **signal(key, anomalies.get(key), normal.get(str(key)), opening),
+            **declared_bounds(key, catalogue),
+        }
         for key in dict.fromkeys((*opening.keys, *anomalies))
     )
     return OpeningFacts(

@@ -191,8 +191,10 @@ def _opening_suppressed(state: SystemState, record: Record) -> SystemState:
         known = suppressed.get(window_id, ())
         suppressed[window_id] = tuple(dict.fromkeys((*known, *record.data["series"])))
     facts = record.data.get("facts")  # a record of an older version has none
-    fresh = {name: (record.seq, facts) for name in record.data["series"]} if facts else {}
-    return replace(state, suppressed=suppressed, kept_quiet={**fresh, **state.kept_quiet})
+    kept = dict(state.kept_quiet)
+    for name in record.data["series"] if facts else ():
+        kept.setdefault(name, (record.seq, facts))
+    return replace(state, suppressed=suppressed, kept_quiet=kept)
 
 
 def _opening_let_go(state: SystemState, record: Record) -> SystemState:

@@ -79,6 +79,8 @@ def _signal(data: Mapping[str, Any]) -> str:
 
 def _checks(data: Mapping[str, Any]) -> str:
     results = data["results"]
+    if not results:
+        return "no check is set up for this"
     told = [
         f"{name} {result['status']}: {result['summary']}"
         for name, result in results.items()

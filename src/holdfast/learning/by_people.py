@@ -115,7 +115,7 @@ def _deployed(
         over = state.ended and at > end
         if change["service"] not in services or start is None or at <= start or over:
             continue
-        before = [c for c in ordered[:number] if c["service"] == change["service"]]
+        before = [c for c in ordered[:number] if _same_place(c, change)]
         if is_rollback(change, before):
             rollbacks.append(_rollback(change, at))
         else:
@@ -129,6 +129,12 @@ def _deployed(
                 )
             )
     return rollbacks, others
+
+
+def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Each region has its own history: a release that goes from one to the next is no rollback."""
+    regions = {one.get("region"), other.get("region")} - {None}
+    return one["service"] == other["service"] and len(regions) <= 1
 
 
 def concerned(account: Account) -> frozenset[str]:

@@ -11,16 +11,17 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from holdfast.incident import Kind, Phase, Record, State
-from holdfast.kernel.actor import ActorKind
+from holdfast.incident import Kind, Record, State
 from holdfast.kernel.catalogue import split_instance
 from holdfast.kernel.clock import format_at
 from holdfast.learning.account import Account, Attempt
 from holdfast.learning.by_people import ByPerson, SeenChange, by_people
+from holdfast.learning.ended import false_alarm, gone_at
 from holdfast.learning.statistics import seconds
 
 NEVER_KNOWN = (
-    "Nothing here was performed by Holdfast. Whether a step would have helped can't be known."
+    "No step listed here was performed by Holdfast. Whether one would have helped can't be known, "
+    "nor what people did and nobody reported."
 )
 _OBSERVE_RULE = "observe"
 _OPPOSITES = frozenset(
@@ -48,6 +49,14 @@ class Compared(StrEnum):
     STILL_OPEN = "still_open"
 
 
+_TELLING = (
+    Kind.MANUAL_ACTION_REPORTED,
+    Kind.LABELLED,
+    Kind.DISMISSED,
+    Kind.MERGED,
+    Kind.RESOLVED,
+    Kind.REOPENED,
+)
 SPEAKS_AGAINST = (
     Compared.CONTRADICTING,
     Compared.FALSE_ALARM,
@@ -163,19 +172,23 @@ def would_have(
 ) -> Report:
     """Write the report over incidents in which something happened from `since` to `until`."""
     accounts = (Account(records=records, chain={}) for records in chains if records)
-    told = [_told(each, changes) for each in accounts if _concerns(each, since, until)]
+    told = [
+        _told(each, changes, unread=unread) for each in accounts if _concerns(each, since, until)
+    ]
     told.sort(key=lambda each: each.opened_at)
     return Report(since=since, until=until, incidents=tuple(told), unread=tuple(unread))
 
 
 def _concerns(account: Account, since: datetime, until: datetime) -> bool:
-    """Observed, and opened or acted on within the time: a step shown, something done by hand."""
+    """Observed, and something of it within the time: a step shown, something done by hand, its end.
+
+    One that was not over at the last report is told again when it is, with how it compares then.
+    """
     shown = _shown(account)
     opened = account.opened
     if opened is None or not (shown or opened.data.get("mode") == "observe"):
         return False
-    by_hand = account.all(Kind.MANUAL_ACTION_REPORTED, Kind.DISMISSED)
-    moments = [opened, *by_hand, *(record for _, record in shown)]
+    moments = [opened, *account.all(*_TELLING), *(record for _, record in shown)]
     return any(since <= record.at < until for record in moments)
 
 
@@ -188,11 +201,16 @@ def _shown(account: Account) -> list[tuple[Attempt, Record]]:
     ]
 
 
-def _told(account: Account, changes: Sequence[Mapping[str, Any]]) -> Told:
+def _told(account: Account, changes: Sequence[Mapping[str, Any]], *, unread: Sequence[str]) -> Told:
     state = account.state
     people, seen = by_people(account, changes)
     found = _Found(
-        account=account, people=people, changes=seen, gone_at=gone_at(account), state=state
+        account=account,
+        people=people,
+        changes=seen,
+        gone_at=gone_at(account),
+        state=state,
+        unread=tuple(unread),
     )
     steps = tuple(_step(found, attempt, record) for attempt, record in _shown(account))
     compared, why = _summed_up(found, steps)
@@ -218,6 +236,7 @@ class _Found:
     people: tuple[ByPerson, ...]
     changes: tuple[SeenChange, ...]
     gone_at: datetime | None
+    unread: tuple[str, ...]
 
 
 def _step(found: _Found, attempt: Attempt, record: Record) -> WouldHave:
@@ -242,7 +261,7 @@ _Verdict = tuple[Compared, str, float | None]
 
 def _compare(found: _Found, action: str, target: str, at: datetime) -> _Verdict:
     """Ask one question after the other; the first that has an answer decides."""
-    if alarm := _false_alarm(found.account):
+    if alarm := false_alarm(found.account):
         return Compared.FALSE_ALARM, alarm, None
     same = [p for p in found.people if p.action == action and _same_place(p.target, target)]
     if same:
@@ -253,7 +272,7 @@ def _compare(found: _Found, action: str, target: str, at: datetime) -> _Verdict:
         if opposite and split_instance(person.target)[0] == service:
             return Compared.CONTRADICTING, f"{_who(person)}, which is the opposite", None
     if found.people:
-        return _differs(found.people[0], action)
+        return _differs(found, found.people[0], action)
     return _nobody_acted(found, at)
 
 
@@ -276,7 +295,11 @@ def _since(gone: datetime, person: ByPerson) -> str:
     return seconds(((person.done_at or person.told_at) - gone).total_seconds())
 
 
-def _differs(person: ByPerson, action: str) -> _Verdict:
+def _differs(found: _Found, person: ByPerson, action: str) -> _Verdict:
+    gone = found.gone_at
+    if person.done_at is not None and gone is not None and gone < person.done_at:
+        text = f"{_who(person)}, and by then the trouble was gone for {_since(gone, person)}"
+        return Compared.NEEDLESS, text, None
     if person.action == action:
         return Compared.OTHER_TARGET, f"{_who(person)}: the same, on another target", None
     text = f"{_who(person)} instead, so the step may not address what they found"
@@ -284,19 +307,38 @@ def _differs(person: ByPerson, action: str) -> _Verdict:
 
 
 def _nobody_acted(found: _Found, at: datetime) -> _Verdict:
+    """Nobody reported anything: that nobody did anything can't be known."""
     gone = found.gone_at
-    changes = [c for c in found.changes if gone is None or c.at <= gone]
     if gone is None and not found.state.ended:
-        return Compared.STILL_OPEN, "nobody has done anything yet, and it is not over", None
-    if changes:
-        named = ", ".join(f"{c.kind} {c.id} of {c.service}" for c in changes[:3])
-        text = f"nobody reported anything, but this was changed meanwhile: {named}"
-        return Compared.UNCLEAR, text, None
+        return Compared.STILL_OPEN, "nobody has reported anything yet, and it is not over", None
+    if unclear := _may_have_helped(found, gone):
+        return Compared.UNCLEAR, unclear, None
     if gone is None:
         return Compared.UNCLEAR, "how the trouble ended is not recorded", None
-    after = seconds(max((gone - at).total_seconds(), 0.0))
-    text = f"nobody reported anything, and it ended by itself {after} after the step"
+    after_s = (gone - at).total_seconds()
+    when = f"{seconds(after_s)} after the step" if after_s > 0 else "before the step"
+    text = f"nobody reported anything, and without anything that is recorded it ended {when}"
     return Compared.NEEDLESS, text, None
+
+
+def _may_have_helped(found: _Found, gone: datetime | None) -> str | None:
+    """Say what else may have ended the trouble; None where nothing is known of."""
+    performed = [
+        a
+        for a in found.account.attempts
+        if (intent := a.last(Kind.STEP_INTENDED)) is not None
+        and (gone is None or intent.at <= gone)
+    ]
+    if performed:
+        named = ", ".join(attempt.what for attempt in performed[:3])
+        return f"nobody reported anything, but Holdfast itself performed this later: {named}"
+    changes = [c for c in found.changes if gone is None or c.at <= gone]
+    if changes:
+        named = ", ".join(f"{c.kind} {c.id} of {c.service}" for c in changes[:3])
+        return f"nobody reported anything, but this was changed meanwhile: {named}"
+    if found.unread:
+        return "nobody reported anything, and what was changed meanwhile could not be read"
+    return None
 
 
 def _who(person: ByPerson) -> str:
@@ -310,17 +352,6 @@ def _same_place(one: str, other: str) -> bool:
     return service == second and (region is None or place is None or region == place)
 
 
-def _false_alarm(account: Account) -> str | None:
-    label = account.last(Kind.LABELLED)
-    if label is not None and label.data["label"] == "false_alarm":
-        return f"{label.actor.id} labelled it a false alarm: {label.data.get('because') or '-'}"
-    dismissed = account.last(Kind.DISMISSED)
-    over = account.state.phase in {Phase.DISMISSED, Phase.CLOSED}
-    if dismissed is not None and over and dismissed.actor.kind is ActorKind.HUMAN:
-        return f"{dismissed.actor.id} dismissed it as a false alarm: {dismissed.data['why']}"
-    return None
-
-
 def _summed_up(found: _Found, steps: Sequence[WouldHave]) -> tuple[Compared, str]:
     if steps:
         worst = next((s for c in SPEAKS_AGAINST for s in steps if s.compared is c), steps[0])
@@ -328,8 +359,11 @@ def _summed_up(found: _Found, steps: Sequence[WouldHave]) -> tuple[Compared, str
     stop = _why_no_step(found.account)
     if found.people:
         return Compared.MISSED, f"{_who(found.people[0])}; nothing would have been done: {stop}"
-    if alarm := _false_alarm(found.account):
+    if alarm := false_alarm(found.account):
         return Compared.QUIET, f"nothing would have been done, and {alarm}"
+    if found.unread:
+        text = "nothing would have been done; what was changed meanwhile could not be read"
+        return Compared.UNCLEAR, text
     return Compared.QUIET, f"nothing would have been done, and nobody reported anything: {stop}"
 
 
@@ -339,30 +373,3 @@ def _why_no_step(account: Account) -> str:
     chosen = plan is not None and plan.data.get("runbook") is None
     record = plan if chosen else last or plan
     return str(record.data.get("why")) if record is not None else "it was not diagnosed yet"
-
-
-def gone_at(account: Account) -> datetime | None:
-    """Say since when every series of an incident is back, or when it was found to be over.
-
-    What an alert says is no reading: one that is "resolved" is not gone by that.
-    """
-    state: dict[str, str] = {}
-    gone: datetime | None = None
-    for record in account.records:
-        if record.kind == Kind.REOPENED:
-            gone = None
-        for signal in _signals(record):
-            if signal.get("signal") != "alert":
-                state[signal["series"]] = signal["state"]
-                bad = any(each == "bad" for each in state.values())
-                gone = None if bad else gone or record.at
-        by_itself = record.kind == Kind.DISMISSED and record.actor.kind is ActorKind.SYSTEM
-        if record.kind == Kind.RESOLVED or by_itself:
-            gone = gone or record.at
-    return gone
-
-
-def _signals(record: Record) -> Sequence[Mapping[str, Any]]:
-    if record.kind == Kind.INCIDENT_OPENED:
-        return tuple(record.data.get("signals", ()))
-    return (record.data["signal"],) if record.kind == Kind.SIGNAL_ATTACHED else ()

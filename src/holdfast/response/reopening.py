@@ -11,14 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.incident import Draft, Kind, Phase, State
-from holdfast.kernel.catalogue import ALERT, UP
+from holdfast.kernel.catalogue import ALERT
 from holdfast.kernel.clock import format_at
 from holdfast.response.commands import AnswerRequest, Command, Write
-from holdfast.response.signals import news
+from holdfast.response.signals import in_first_range, news
 from holdfast.response.store import Answer, Request
 from holdfast.runbooks import format_duration
-
-_RANGE = ("expected", "low", "high")
 
 
 def on_return(state: State, request: Request, now: datetime) -> tuple[Command, ...]:
@@ -86,13 +84,4 @@ def _signals(
         for name, known in state.signals.items()
         if known["state"] == "bad" and known["signal"] != ALERT and name not in names
     ]
-    return [*(_in_first_range(state, signal) for signal in seen), *over]
-
-
-def _in_first_range(state: State, signal: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the signal the range from before the first trouble, where that is known."""
-    name = signal["series"]
-    first = state.signals.get(name) or state.baselines.get(name)
-    if first is None or signal["signal"] in {UP, ALERT}:
-        return dict(signal)
-    return {**signal, **{part: first.get(part) for part in _RANGE}}
+    return [*(in_first_range(state, signal) for signal in seen), *over]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from holdfast.incident import Draft, Kind, State
-from holdfast.kernel.catalogue import ALERT, SignalKey
+from holdfast.kernel.catalogue import ALERT, UP, SignalKey
 from holdfast.kernel.clock import parse_at
 
 _STALE_AFTER_S = 14_700.0
+_RANGE = ("expected", "low", "high")
 
 
 def symptom_series(state: State) -> tuple[SignalKey, ...]:
@@ -70,11 +71,29 @@ def news(
     return tuple(
         Draft(
             kind=Kind.SIGNAL_ATTACHED,
-            data={"signal": dict(signal), "baselines": _baselines_of(state, signal, baselines)},
+            data={
+                "signal": in_first_range(state, signal),
+                "baselines": _baselines_of(state, signal, baselines),
+            },
         )
         for signal in signals
         if is_news(state, signal)
     )
+
+
+def in_first_range(state: State, signal: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the signal the range from before the first trouble, where that is known.
+
+    The range just before this one may have the first one in it.
+    """
+    name = signal["series"]
+    first = state.signals.get(name) or state.baselines.get(name)
+    if first is None or signal["signal"] in {UP, ALERT}:
+        return dict(signal)
+    known = {part: first.get(part) for part in _RANGE}
+    if all(value is None for value in known.values()):
+        return dict(signal)
+    return {**signal, **known}
 
 
 def _baselines_of(
@@ -109,9 +128,10 @@ def is_news(state: State, signal: Mapping[str, Any]) -> bool:
 def _is_fresher(known: Mapping[str, Any], signal: Mapping[str, Any]) -> bool:
     """A new occurrence, or the old one told again after so long that the last word grew old.
 
-    Not every repetition is a record: half the time for which a word counts may pass between two.
+    Not every repetition is a record: half the time for which a word counts may pass between two,
+    and whoever does not say when it began tells of no new occurrence.
     """
-    if _started(signal) > _started(known):
+    if not signal.get("start_unknown") and _started(signal) > _started(known):
         return True
     since_s = (parse_at(signal["at"]) - parse_at(known["at"])).total_seconds()
     return since_s >= float(signal.get("stale_after_s", _STALE_AFTER_S)) / 2

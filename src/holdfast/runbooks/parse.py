@@ -7,14 +7,15 @@ read strictly; a block that only looks like one is an error, so that nothing is 
 import hashlib
 import re
 from dataclasses import dataclass, field
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING
 
 from holdfast.runbooks.errors import RunbookError
 from holdfast.runbooks.fields import Fields, key_lines
 from holdfast.runbooks.model import IMPACTS, MODES, Link, Runbook, RunbookMatch, RunbookStep
 from holdfast.runbooks.strict_yaml import load_mapping
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 BYTES_MAX = 1_000_000
 STEPS_MAX = 50
@@ -34,6 +35,8 @@ _FENCE = "---"
 
 def parse(text: str | bytes, path: str) -> Runbook:
     """Read a runbook. Raises RunbookError (path:line, fact, value, next step)."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - most commands read no runbook
+
     source = _decoded(text, path)
     version = hashlib.sha256(source.encode()).hexdigest()[:12]
     lines = source.removeprefix("\ufeff").splitlines()
@@ -136,7 +139,7 @@ class _Body:
     steps: list[RunbookStep] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
-    def read(self, tokens: list[Token]) -> None:
+    def read(self, tokens: "list[Token]") -> None:
         for position, token in enumerate(tokens):
             line = token.map[0] + 1 if token.map else 1
             if token.type == "heading_open":
@@ -147,7 +150,7 @@ class _Body:
             elif token.type == "inline":
                 self.links.extend(_links(token, line))
 
-    def _is_step(self, token: Token, line: int) -> bool:
+    def _is_step(self, token: "Token", line: int) -> bool:
         words = token.info.lower().split()
         if words == ["yaml", "step"]:
             return True
@@ -156,7 +159,7 @@ class _Body:
             raise RunbookError(self.path, line, fact)
         return False
 
-    def _add_step(self, token: Token, line: int) -> None:
+    def _add_step(self, token: "Token", line: int) -> None:
         if not self.headings:
             raise RunbookError(self.path, line, "a step without a heading; put a heading above it")
         heading = self.headings[-1]
@@ -196,7 +199,7 @@ def _step(title: str, text: str, *, path: str, line: int) -> RunbookStep:
     )
 
 
-def _links(token: Token, line: int) -> list[Link]:
+def _links(token: "Token", line: int) -> list[Link]:
     """Find the links and pictures of one paragraph, each at its own line."""
     links = []
     children = token.children or []

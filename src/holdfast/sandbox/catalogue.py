@@ -16,6 +16,7 @@ from holdfast.sandbox.database_catalogue import (
     database_checks,
     database_entry,
     deployments,
+    fencing,
     pooler_entry,
 )
 from holdfast.sandbox.service_entries import (
@@ -105,6 +106,7 @@ def holdfast_yaml(site: Site, settings: Settings) -> dict[str, Any]:
             "every_s": 1,
         },
         "deployments": deployments(site),
+        "actions": fencing(site),
         "limits": {"restarts_per_target": 2, "restart_window_s": 600, "rollback_age_max_s": 3600},
         "cooldown_s": settings.cooldown_s,
         "verification": {"sustain_s": settings.sustain_s},

@@ -7,7 +7,14 @@ the pair itself is what is asked about or acted on.
 
 from typing import Any
 
-from holdfast.sandbox.site import FAILOVER_ROLE, GLOBAL, READONLY_ROLE, Site
+from holdfast.sandbox.site import (
+    FAILOVER_ROLE,
+    FENCE,
+    GLOBAL,
+    READONLY_ROLE,
+    Site,
+    safe_to_run,
+)
 
 FAILOVER_RUNBOOK = "fail-over-a-dead-primary"
 HELD_SHARE_MAX = 0.6
@@ -39,6 +46,7 @@ def pooler_entry(site: Site) -> dict[str, Any]:
 def database_entry(site: Site) -> dict[str, Any]:
     """The database's service, which is a pair: the exporter speaks for its primary of now."""
     shape, names = site.blueprint, site.blueprint.metrics
+    fence = {"fence": FENCE} if safe_to_run(site.fence) else {}
     return {
         "name": shape.database,
         **_people(site),
@@ -53,9 +61,17 @@ def database_entry(site: Site) -> dict[str, Any]:
             "failover": {
                 "primary": {"dsn": site.dsn(FAILOVER_ROLE)},
                 "standby": {"dsn": site.standby_dsn(FAILOVER_ROLE)},
+                **fence,
             },
         },
     }
+
+
+def fencing(site: Site) -> dict[str, Any]:
+    """The section `actions`: what keeps the old primary out of the pooler."""
+    if not safe_to_run(site.fence):
+        return {}
+    return {"commands": {FENCE: {"argv": [str(site.fence)], "timeout_s": 5}}}
 
 
 def database_checks(site: Site) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class PrimaryDown:
     def heal(self) -> None:
         """Start it again; where the standby was promoted meanwhile, as its standby."""
         if not self._databases.failed_over:
+            self._databases.lift_bar()
             self._databases.start_first()
             self._databases.wait_until_streaming()
         elif not self._databases.first_follows:

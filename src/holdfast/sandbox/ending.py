@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from holdfast.sandbox.recovery_time import told
 from holdfast.sandbox.scenario import DISMISSED, ESCALATED, HELD, NONE, RESOLVED
 from holdfast.sandbox.scene import STAGES, Scene
 
@@ -57,6 +58,8 @@ def _rows(document: Mapping[str, Any], scene: Scene, took_s: float) -> Iterator[
     yield _row("outcome", _outcome(document, scene))
     if document["incident_id"]:
         yield from _incident(document)
+    for other in document.get("also", ()):
+        yield _row("and at once", f"{other['incident_id']}: {other['outcome']}, {_did(other)}")
     yield _row("pages", str(document["pages"]))
     if scene.plan.scenario.bare_rule_fires:
         yield _row("bare rule", _bare_rule(document))
@@ -74,6 +77,8 @@ def _row(name: str, text: str) -> str:
 def _outcome(document: Mapping[str, Any], scene: Scene) -> str:
     if document["outcome"] == NONE and scene.plan.scenario.watch_s is not None:
         return "nothing was wrong, and no incident was opened"
+    if document["outcome"] == RESOLVED and any(step["by_person"] for step in document["steps"]):
+        return "resolved, with the word of the one on call, and proven"
     return _MEANS[document["outcome"]]
 
 
@@ -82,6 +87,8 @@ def _incident(document: Mapping[str, Any]) -> Iterator[str]:
     yield _row("incident", f"{document['incident_id']}: {kind}, root cause in {root}")
     yield _row("time to detect", _seconds(document["detected_s"]))
     yield _row("time to recover", _seconds(document["recovered_s"]))
+    if document["recovery"]:
+        yield _row("where it went", f"in seconds: {told(document['recovery'])}")
     yield _row("did", _did(document))
     ledger = document["ledger"] or {}
     state = "verified" if document["ledger_verified"] else "NOT VERIFIED"

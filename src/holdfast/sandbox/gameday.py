@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from holdfast.kernel.clock import SystemClock
 from holdfast.sandbox.facts import Facts
 from holdfast.sandbox.grade import grade
+from holdfast.sandbox.recovery_time import told
 from holdfast.sandbox.scenario import Plan
 from holdfast.sandbox.scenarios import SCENARIOS, choose
 
@@ -204,25 +205,16 @@ def describe(document: Document, width: int) -> str:
     if document["incident_id"]:
         facts.append(f"detected {_seconds(document['detected_s'])}")
         facts.append(f"recovered {_seconds(document['recovered_s'])}")
-        facts.append(_parts(document["recovery"]))
+        if document["recovery"]:
+            facts.append(f"({told(document['recovery'])})")
     facts.append(f"pages {document['pages']}")
     facts.append(f"duplicates {document['duplicate_effects']}")
     facts.append(f"bare rule fired {document['bare_rule_fired']}x")
-    told = ", ".join(str(fact) for fact in facts if fact is not None)
-    head = f"{grade_word}  {name_of(document):<{width}}  run {document['run']}  {told}"
+    said = ", ".join(str(fact) for fact in facts if fact is not None)
+    head = f"{grade_word}  {name_of(document):<{width}}  run {document['run']}  {said}"
     below = [f"why not: {reason}" for reason in document["why_not"]]
     below += [f"its events: {document['events']}"] if "events" in document else []
     return "\n".join([head, *(f"        {line}" for line in below)])
-
-
-def _parts(recovery: Mapping[str, float | None] | None) -> str | None:
-    """Say where the time to recover went, and how it compares with what was declared."""
-    if recovery is None:
-        return None
-    names = ("detect", "act", "sustain", "person", "other")
-    told = ", ".join(f"{n} {recovery[f'{n}_s']:.1f}" for n in names if recovery[f"{n}_s"])
-    ratio = recovery["ratio"]
-    return f"({told}{'' if ratio is None else f'; {ratio:.2f} times what is declared'})"
 
 
 def summarise(documents: Sequence[Document]) -> dict[str, Any]:

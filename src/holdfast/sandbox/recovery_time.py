@@ -50,6 +50,14 @@ def parts(
     return {name: None if value is None else round(value, 2) for name, value in found.items()}
 
 
+def told(recovery: Mapping[str, float | None]) -> str:
+    """Say where the time to recover went, and how it compares with what was declared."""
+    names = ("detect", "act", "sustain", "person", "other")
+    said = ", ".join(f"{n} {recovery[f'{n}_s']:.1f}" for n in names if recovery[f"{n}_s"])
+    ratio = recovery["ratio"]
+    return said if ratio is None else f"{said}; {ratio:.2f} times what is declared"
+
+
 def _at(record: Mapping[str, Any]) -> datetime:
     return parse_at(record["at"])
 

@@ -6,9 +6,10 @@ each field is replaced whole or appended to, so that no reader sees half of one.
 """
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from holdfast.kernel.clock import parse_at
@@ -19,12 +20,14 @@ from holdfast.sandbox.scenario import Plan
 
 SECONDS_KEPT = 40
 TICKS_AN_ANOMALY_SHOWS = 3
+_SIGNALS_TOLD = 3
 MIN_SAMPLES = 30
 STAGES: Mapping[str, str] = {
     "platform": "platform",
     "holdfast": "Holdfast",
     "warm-up": "warm-up",
     "incident": "incident",
+    "aftercare": "aftercare",
     "aftermath": "aftermath",
     "account": "account",
     "clean-up": "clean-up",
@@ -170,6 +173,30 @@ def broken(event: Event) -> str:
             did = f"{where} in {event['region']} killed, and kept from starting"
         case "novel":
             did = f"session {detail['session']} ({detail['application']}) locks a table of {where}"
-        case _:
+        case "healthy":
             did = f"a surge of traffic in all regions of {where}"
+        case _:
+            did = f"{where} in {event['region']}" if event["region"] else where
     return f"{did}: {event['title']}"
+
+
+def folded(lines: Sequence[Line]) -> list[Line]:
+    """Make one line of what is left of a run of signals attached to an incident at one moment."""
+    told: list[Line] = []
+    for _, run in groupby(lines, key=_moment):
+        found = list(run)
+        rest = len(found) - _SIGNALS_TOLD
+        if found[0].kind != "signal_attached" or rest <= 1:
+            told += found
+            continue
+        told += found[:_SIGNALS_TOLD]
+        told.append(replace(found[-1], text=f"{_subject(found[-1])}: {rest} more series"))
+    return told
+
+
+def _moment(line: Line) -> tuple[object, ...]:
+    return line.kind, line.incident_id, line.at, _subject(line)
+
+
+def _subject(line: Line) -> str:
+    return line.text.partition(":")[0]

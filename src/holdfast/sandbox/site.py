@@ -22,6 +22,7 @@ GLOBAL = "global"  # the region of what runs once for all regions
 STORES = "stores"  # the port of the exporter that speaks for the database and the cache
 DATABASE = "shop"
 OWNER_ROLE = "shop_owner"
+FENCE = "bar-the-old-primary"  # also what Holdfast's configuration calls it
 READONLY_ROLE = "holdfast_readonly"
 FAILOVER_ROLE = "holdfast_failover"
 
@@ -94,6 +95,16 @@ class Site:
         """Where the printer keeps its drafts; its size is limited by the blueprint."""
         return self.root / "temp"
 
+    @property
+    def bar_file(self) -> Path:
+        """Below which timeline the pooler takes no server. The fence writes it."""
+        return self.control / "pool-bar"
+
+    @property
+    def fence(self) -> Path:
+        """The program that bars the first server in the pooler, before the second is promoted."""
+        return self.control / FENCE
+
     def dsn(self, role: str = OWNER_ROLE, database: str = DATABASE) -> str:
         """Reach the first server: the primary, until there was a failover."""
         return f"host={self.run} port=5432 dbname={database} user={role}"
@@ -138,6 +149,22 @@ class Site:
             "ports": dict(self.ports),
         }
         self.file.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def safe_to_run(program: Path) -> bool:
+    """Whether nobody but root and us can exchange a program, which also can be run where it lies.
+
+    Holdfast runs no other, and a sandbox in an odd place does without it.
+    """
+    if not os.access(program, os.X_OK):
+        return False
+    way = [program.resolve().lstat(), *(p.stat() for p in program.resolve().parents)]
+    owned = all(seen.st_uid in {0, os.geteuid()} for seen in way)
+    return owned and all(
+        not seen.st_mode & stat.S_IWOTH
+        or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX)
+        for seen in way
+    )
 
 
 def load_site(file: Path) -> Site:

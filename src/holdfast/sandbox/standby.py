@@ -6,6 +6,7 @@ through the write-ahead log. A server comes back after a failover only as a fres
 """
 
 import os
+import shlex
 import shutil
 import signal
 import time
@@ -43,6 +44,7 @@ class DatabasePair:
     def start(self) -> None:
         """Make both and start both. They may not answer yet."""
         site = self._site
+        write_fence(site)
         first = make_cluster(site)
         private_directory(site.standby_socket_directory)
         shutil.copytree(first, site.standby_directory, copy_function=shutil.copy)
@@ -64,6 +66,10 @@ class DatabasePair:
         SIGQUIT and not SIGKILL: the server ends as hard, but its shared memory goes with it.
         """
         self._stop(self._site.database_directory, signal.SIGQUIT)
+
+    def lift_bar(self) -> None:
+        """Let the first server be used again: nothing came of the promotion."""
+        self._site.bar_file.unlink(missing_ok=True)
 
     def rejoin_first(self) -> None:
         """Rebuild the first server as a standby of the second: a fresh copy, nothing of the old."""
@@ -127,6 +133,21 @@ class DatabasePair:
             STOP_TIMEOUT_S,
             f"PostgreSQL in {data} did not stop within {STOP_TIMEOUT_S:.0f} s",
         )
+
+
+def write_fence(site: Site) -> None:
+    """Write the program that `failover_db` runs before it promotes the second server.
+
+    The first begins on timeline 1, and every promotion begins a new one. Doing it twice is doing
+    it once, and a server that rejoins is on the new one.
+    """
+    bar = shlex.quote(str(site.bar_file))
+    site.fence.write_text(
+        f"#!/bin/sh\n# Bars the first server in the pooler.\nset -e\n"
+        f"echo 2 > {bar}.new\nmv {bar}.new {bar}\n",
+        encoding="utf-8",
+    )
+    site.fence.chmod(0o700)
 
 
 def postmaster(data: Path) -> int | None:

@@ -20,6 +20,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from holdfast.kernel.clock import SystemClock, format_at, parse_at
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.link import KeeperLink
@@ -287,7 +289,7 @@ class Generator:
 
 def main() -> None:
     die_with_parent()
-    asyncio.run(Generator(load_site(Path(sys.argv[1]))).run())
+    uvloop.run(Generator(load_site(Path(sys.argv[1]))).run())
 
 
 if __name__ == "__main__":

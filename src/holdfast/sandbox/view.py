@@ -21,7 +21,7 @@ from rich.text import Text
 
 from holdfast.kernel.clock import parse_at
 from holdfast.sandbox.exposed import Reading
-from holdfast.sandbox.scene import ENDINGS, MIN_SAMPLES, STAGES, Line, Scene
+from holdfast.sandbox.scene import ENDINGS, MIN_SAMPLES, STAGES, Line, Scene, folded
 
 WIDE = 112
 TALL = 36
@@ -118,6 +118,8 @@ class _Picture:
         mark, more = ("ok", "...") if self.ascii else ("✓", "…")
         parts = Text()
         for name, shown in STAGES.items():
+            if name == "aftercare" and not self.scene.plan.scenario.aftercare:
+                continue
             if name in self.scene.took_s:
                 parts.append(f"{mark} {shown} {self.scene.took_s[name]:.1f} s   ", style="green")
             elif name == self.scene.stage:
@@ -291,7 +293,7 @@ class _Picture:
     # --- below: the timeline --------------------------------------------------
 
     def _timeline(self, rows: int) -> list[Text]:
-        texts = [told(line, self.scene) for line in self.scene.lines[-rows:]]
+        texts = [told(line, self.scene) for line in folded(self.scene.lines)[-rows:]]
         return self._wrapped(texts, self.width, rows, indent=_INDENT)[-rows:]
 
     # --- fitting ---------------------------------------------------------------

@@ -37,6 +37,17 @@ where not exists (
 on conflict (key) do update set fence = greatest(holdfast_token.fence, excluded.fence)
 returning key
 
+-- name: would
+-- What speaks against a promotion by now: asked before the fence is run, which can't be taken back.
+select case
+  when not pg_is_in_recovery() then 'primary'
+  when pg_postmaster_start_time()::text <> %(started_at)s then 'restarted'
+  when exists (
+    select from holdfast_token
+    where target = %(target)s and incident = %(incident)s and fence > %(fence)s) then 'stale'
+  else 'ready'
+end as state
+
 -- name: promote
 -- Everything is checked and done in one statement: `case` looks at its branches in order, and
 -- pg_promote is volatile, so it is not called before its branch is reached.

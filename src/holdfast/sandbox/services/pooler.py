@@ -8,6 +8,8 @@ transaction goes to the primary of then, and never to one of the past.
 import asyncio
 import signal
 
+import uvloop
+
 from holdfast.sandbox.services.limiting import ServerPool
 from holdfast.sandbox.services.pool_clients import Client, Pooler
 from holdfast.sandbox.services.pool_metrics import PoolMetrics
@@ -40,7 +42,7 @@ async def serve(started: Started, pooler: Pooler, stop: asyncio.Event) -> None:
 
 def run(started: Started) -> None:
     """Serve until told to end."""
-    asyncio.run(_run(started))
+    uvloop.run(_run(started))  # half the processor time of asyncio's own loop
 
 
 async def _run(started: Started) -> None:
@@ -49,7 +51,7 @@ async def _run(started: Started) -> None:
         asyncio.get_running_loop().add_signal_handler(sig, stop.set)
     servers = [site.run / SOCKET_NAME, site.standby_socket_directory / SOCKET_NAME]
     own = {"user": OWNER_ROLE, "database": DATABASE, "application_name": started.name}
-    upstream = Upstream(servers, own, site.run / "pool-timeline", started.log)
+    upstream = Upstream(servers, own, site.run / "pool-timeline", site.bar_file, started.log)
     pool = ServerPool(upstream, site.blueprint.pool_size)
     metrics = PoolMetrics(site.blueprint.metrics)
     pooler = Pooler(pool, started.name, started.log, metrics.waited)

@@ -2,7 +2,8 @@
 
 Rule: no connection is used before it has been asked, itself, whether its server takes
 writes and on which timeline. A server on a lower timeline than the highest that was ever seen
-is a primary of the past: it is refused (fenced), however well it answers.
+is a primary of the past: it is refused (fenced), however well it answers. So is one below the
+bar, which whoever promotes another server sets beforehand.
 """
 
 import asyncio
@@ -134,11 +135,13 @@ class Upstream:
         servers: Sequence[Path],
         parameters: Mapping[str, str],
         memory: Path,
+        bar: Path,
         log: JsonLog,
     ) -> None:
         self._servers = tuple(servers)
         self._parameters = dict(parameters)
         self._memory = memory
+        self._bar = bar
         self._log = log
         self._watched: dict[Path, Line] = {}
         self._look_now = asyncio.Event()
@@ -177,7 +180,7 @@ class Upstream:
         except BaseException:
             line.close()
             raise
-        if standing != self.highest:
+        if standing != self.highest or standing < _remembered(self._bar):
             line.close()
             self.look_now()
             raise NoPrimaryError(f"{server} is not the primary that it was")
@@ -193,8 +196,9 @@ class Upstream:
         if standings[best] > self.highest:
             self.highest = standings[best]
             _remember(self._memory, self.highest)  # before anything is written over there
-        takes = standings[best] > 0 and standings[best] >= self.highest
-        self._fence({s for s, found in standings.items() if 0 < found < self.highest})
+        least = max(self.highest, _remembered(self._bar))
+        takes = standings[best] > 0 and standings[best] >= least
+        self._fence({s for s, found in standings.items() if 0 < found < least})
         self._use(best if takes else None)
 
     async def _standing(self, server: Path) -> int:
