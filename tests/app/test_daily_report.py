@@ -115,6 +115,15 @@ def test_a_deployments_table_that_is_away_is_named_and_stops_nothing() -> None:
     assert "hunter2" not in problem
 
 
+def test_the_hour_that_the_clocks_show_twice_is_in_a_report(tmp_path: Path) -> None:
+    due = datetime(2030, 10, 27, 6, tzinfo=UTC)
+    made = daily(tmp_path, ManualClock(due), [], report={"zone": "Europe/Berlin"})
+
+    assert made.write(due, BERLIN)
+    text = (tmp_path / "would-have-done-2030-10-27.md").read_text()
+    assert "2030-10-26 05:00:00.000 UTC to 2030-10-27 06:00:00.000 UTC" in text
+
+
 @pytest.fixture
 def outside() -> Iterator[Receiver]:
     with receiver() as told:
@@ -174,7 +183,8 @@ def test_one_that_was_missed_is_written_late_and_none_at_the_very_first_start(
 
     (tmp_path / "would-have-done-2029-12-30.md").write_text("an earlier one")
     daily(tmp_path, Ended(START, START), notices).run()
-    assert (tmp_path / "would-have-done-2030-01-01.md").exists()
+    made = (tmp_path / "would-have-done-2030-01-01.md").read_text()
+    assert "2029-12-30 07:00:00.000 UTC to 2030-01-01 07:00:00.000 UTC" in made, "no day is lost"
     daily(tmp_path, Ended(START, START), notices).run()
     assert len(notices) == 1
 

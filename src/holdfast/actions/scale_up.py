@@ -164,12 +164,14 @@ def _started(
     supervisord: Supervisord, request: ActionRequest, starts: list[str], deadline: Deadline
 ) -> ActionOutcome:
     begun: list[str] = []
+    ran: list[str] = []
     for name in starts:
         try:
             supervisord.start(name, deadline)
         except FaultError as fault:
             if fault.code == Fault.ALREADY_STARTED:
-                pass  # by an earlier try, or by someone else: it runs, and that is what was wanted
+                # By an earlier try, or by someone else: it runs, and that is what was wanted.
+                ran.append(name)
             elif begun or fault.code in {Fault.SPAWN_ERROR, Fault.ABNORMAL_TERMINATION}:
                 return _partly(request, "started", begun, f"{name}: {fault.message}")
             else:

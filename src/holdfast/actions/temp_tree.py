@@ -172,7 +172,7 @@ class TempTree:
                 continue  # somebody else removed it
             except OSError as error:
                 found.kept += 1
-                found.problems.append(f"{name}: {error.strerror}")
+                found.problems.append(f"{_shown(name)}: {error.strerror}")
         return gone
 
     def _directory(
@@ -180,7 +180,7 @@ class TempTree:
     ) -> int:
         if depth >= DEPTH_MAX:
             found.kept += 1
-            found.problems.append(f"{name}: more than {DEPTH_MAX} directories deep")
+            found.problems.append(f"{_shown(name)}: more than {DEPTH_MAX} directories deep")
             return 0
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
@@ -236,6 +236,11 @@ def _names(fd: int, found: Found) -> list[str]:
         found.kept += 1
         found.problems.append(f"a directory can't be read: {error.strerror}")
         return []
+
+
+def _shown(name: str) -> str:
+    """Write a name so that it can't pass for a line or for a terminal's command."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _mount_of(fd: int) -> str | None:

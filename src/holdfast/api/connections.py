@@ -39,7 +39,8 @@ class Connection(HttpToolsProtocol):
 
     def _waits(self) -> bool:
         """Say whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        cycle: Any = self.cycle  # None before the first one, whatever its type says
+        return cycle is None or bool(cycle.response_complete)
 
     def _begin(self) -> None:
         if self._patience is None:

@@ -33,6 +33,7 @@ _PREFIX = "would-have-done-"
 _CHANGES_BEFORE = timedelta(days=7)
 _CHANGES_MOST = 2000
 _READ_TOGETHER = 200
+_MADE_UP_FOR_DAYS = 7
 _WAIT_S_MAX = 30.0
 _SEND_S = 10.0
 _JOIN_S = 1.0
@@ -143,15 +144,26 @@ class DailyReport:
         missed = written and max(written) < self.path(last, zone).name
         return last if missed else next_due(now, at, zone)
 
+    def _since(self, due: datetime, zone: ZoneInfo) -> datetime:
+        """From the report before it on, so that no hour is left out: not the one that the clocks
+        show twice, nor a day on which nothing ran, of the last seven.
+        """
+        at, today = time.fromisoformat(self.config.report.daily_at), due.astimezone(zone).date()
+        for days in range(1, _MADE_UP_FOR_DAYS + 1):
+            before = _due_on(today - timedelta(days=days), at, zone)
+            if self.path(before, zone).exists():
+                return before
+        return _due_on(today - timedelta(days=1), at, zone)
+
     def path(self, due: datetime, zone: ZoneInfo) -> Path:
         """Name the file of the report that is due then."""
         return self.folder / f"{_PREFIX}{due.astimezone(zone).date().isoformat()}.md"
 
     def write(self, due: datetime, zone: ZoneInfo) -> bool:
-        """Write the report of the day before `due`; say whether that is done."""
-        path = self.path(due, zone)
+        """Write the report that is due then; say whether that is done."""
+        path, since = self.path(due, zone), self._since(due, zone)
         try:
-            report = read_report(self.ledger, self.config, since=due - timedelta(days=1), until=due)
+            report = read_report(self.ledger, self.config, since=since, until=due)
             text = redact(would_have_text(report))
             self.folder.mkdir(exist_ok=True)
             write_whole(path, text)

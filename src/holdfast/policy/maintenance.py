@@ -46,19 +46,20 @@ class Weekly:
 
     def _of(self, day: date) -> Window:
         ends_on = day if self.until > self.since else day + timedelta(days=1)
-        # Of an hour that the clocks show twice, the window takes both.
-        ends = [
-            datetime.combine(ends_on, self.until, self.zone).replace(fold=fold).astimezone(UTC)
-            for fold in (0, 1)
-        ]
+        # Of an hour that the clocks show twice or leave out, the window takes rather too much.
+        starts, ends = self._moments(day, self.since), self._moments(ends_on, self.until)
         return Window(
             window_id=f"{self.name}/{day.isoformat()}",
             scope=self.scope,
-            starts_at=datetime.combine(day, self.since, self.zone).astimezone(UTC),
+            starts_at=min(starts),
             ends_at=max(ends),
             by="holdfast.yaml",
             why=self.why,
         )
+
+    def _moments(self, day: date, clock: time) -> list[datetime]:
+        at = datetime.combine(day, clock, self.zone)
+        return [at.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
 
 
 def is_open(window: Window, now: datetime) -> bool:
