@@ -176,6 +176,14 @@ def fill(lock: Path, *, with_uv: bool) -> None:
         ) from error
 
 
+def compile_all() -> None:
+    """Make the bytecode now; without it every start of a program would make it anew."""
+    try:
+        run(VENV_PYTHON, "-m", "compileall", "-q", "-j", "0", VENV / "lib", ROOT / "src")
+    except SetupError as error:
+        say(f"not everything could be compiled, so programs start slower: {error}")
+
+
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Two makes at once take turns; the second then finds nothing left to do."""
@@ -203,6 +211,8 @@ def set_up(asked: str) -> None:
     with_uv = timed("the installer (uv)", install_uv)
     lock = LOCKS / f"{group}.lock"
     timed(f"packages ({group})", lambda: fill(lock, with_uv=with_uv))
+    if sys.dont_write_bytecode:  # nor will Python, whenever it imports something
+        timed("bytecode", compile_all)
     STAMP.write_text(
         json.dumps({"group": group, "digest": now, "place": place()}), encoding="utf-8"
     )

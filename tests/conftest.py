@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.real_parts"]
+pytest_plugins = ["tests.real_parts", "tests.supervisord_parts"]
 
 NO_SKIPS = os.environ.get("HOLDFAST_NO_SKIPS") == "1"
 

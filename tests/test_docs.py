@@ -27,6 +27,7 @@ SYSTEM_KINDS = (
     system.MAINTENANCE_ADDED,
     system.MAINTENANCE_ENDED,
     system.OPENING_SUPPRESSED,
+    system.OPENING_LET_GO,
     system.TOKEN_CREATED,
     system.TOKEN_REVOKED,
     system.REFUSED,

@@ -12,7 +12,8 @@ STARTS_ALL = """
 import os, sys, time
 from pathlib import Path
 from tests.io_parts import supervised
-from tests.real_parts import started_postgres, started_supervisord, started_valkey
+from tests.real_parts import started_postgres, started_valkey
+from tests.supervisord_parts import started_supervisord
 from holdfast.actions.supervisord import Deadline, Supervisord
 from holdfast.kernel.clock import SystemClock
 with started_postgres() as p, started_valkey() as v, started_supervisord("worker") as s:

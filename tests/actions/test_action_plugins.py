@@ -96,6 +96,27 @@ def test_what_a_broken_one_says_is_told_without_its_secrets(this: None) -> None:
     assert "hunter2" not in refused.value.message
 
 
+@pytest.mark.parametrize("way", ["exits", "raises when asked"])
+def test_one_that_ends_or_fails_when_it_is_asked_is_told_and_ends_nobody(
+    this: None, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    class Sly:
+        name = "ring_bell"
+        observe = perform = probe = undo = bell
+
+        @property
+        def repeatability(self) -> Repeatability:
+            raise OSError("not now")
+
+    def made(_catalogue: Catalogue, _settings: Mapping[str, Any]) -> Sly:
+        return sys.exit(3) if way == "exits" else Sly()
+
+    monkeypatch.setattr(sys.modules[__name__], "bell", made)
+
+    with pytest.raises(BadInputError, match=r"failed when .*(SystemExit: 3|OSError: not now)"):
+        load_actions(NOTHING, {"ring_bell": {}}, [], [point()])
+
+
 def test_an_unknown_plug_in_stops_the_building_of_all_actions() -> None:
     with pytest.raises(BadInputError, match="is not installed"):
         build_actions(NOTHING, settings={"plugins": {"no-such-plug-in": {}}})

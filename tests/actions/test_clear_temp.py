@@ -329,3 +329,14 @@ def test_clearing_cannot_be_undone_and_says_why(temp: Path) -> None:
     action = ClearCache(described(temp))
 
     assert "makes them again" in action.undo(attempt(action)).summary
+
+
+def test_a_name_that_could_pass_for_a_line_or_a_command_is_told_escaped(temp: Path) -> None:
+    deepest = temp.joinpath(*["d"] * 60)
+    (deepest / "new\nline\x1b[31m").mkdir(parents=True)
+    action = ClearCache(described(temp))
+
+    outcome = action.perform(attempt(action))
+
+    assert outcome.error_category == "kept"
+    assert r"'new\nline\x1b[31m': more than 60" in outcome.summary

@@ -1,6 +1,7 @@
 """Real programs, run as the configuration names them; what they did is told by their own files."""
 
 import os
+import signal
 import stat
 import sys
 import time
@@ -116,6 +117,20 @@ def test_what_it_leaves_behind_is_ended_and_holds_nothing_up(write: Write, tmp_p
 
     assert (outcome.ok, outcome.output) == (True, "done\n")
     assert _is_gone(int((tmp_path / "child").read_text()))
+
+
+def test_a_daemon_outlives_it_and_holds_nothing_up(write: Write, tmp_path: Path) -> None:
+    daemon_of_its_own = "setsid sh -c 'echo $$ > child; exec sleep 30' &"
+    made = action(
+        it=command(write(f"{daemon_of_its_own} until test -s child; do :; done; echo done"))
+    )
+
+    began = time.monotonic()
+    outcome = made.perform(attempt(made))
+
+    daemon = int((tmp_path / "child").read_text())
+    assert (outcome.ok, outcome.output, time.monotonic() - began < 10) == (True, "done\n", True)
+    os.kill(daemon, signal.SIGKILL)
 
 
 def _is_gone(pid: int) -> bool:
@@ -245,6 +260,28 @@ def test_an_interpreter_is_refused_by_a_hard_link_of_another_name(
 
     with pytest.raises(ValueError, match="whose arguments would be the program"):
         check_executable(str(tmp_path / "tool"))
+
+
+def test_an_interpreter_is_refused_as_a_copy_of_another_name(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", write("exit 0", "harmless"))
+
+    with pytest.raises(ValueError, match=r"is a copy of .*whose arguments would be the program"):
+        check_executable(write("exit 0", "tool"))
+    assert check_executable(write("exit 1", "other"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_somebody_else_on_the_way_is_refused(write: Write, tmp_path: Path) -> None:
+    program, link = write("exit 0"), tmp_path / "link"
+    link.symlink_to(program)
+    tmp_path.chmod(0o1777)
+    assert check_executable(str(link))
+    os.lchown(link, 12345, 12345)
+
+    with pytest.raises(ValueError, match="belongs to another user"):
+        check_executable(str(link))
 
 
 def test_a_path_that_others_can_change_is_refused(write: Write, tmp_path: Path) -> None:

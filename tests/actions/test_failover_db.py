@@ -15,6 +15,7 @@ from holdfast.kernel.catalogue import Service
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy.limits import ALWAYS_APPROVED
 from holdfast.response.ports import (
+    ActionOutcome,
     ActionRequest,
     Effect,
     LostReplyError,
@@ -149,7 +150,7 @@ FENCE = "#!/bin/sh\necho ran >> {log}\nexit $(cat {code})\n"
 
 
 def test_nothing_is_promoted_before_the_old_primary_is_fenced(
-    standby: Postgres, tmp_path: Path
+    primary: Postgres, standby: Postgres, tmp_path: Path
 ) -> None:
     program, log, code = (tmp_path / name for name in ("cut-power", "log", "code"))
     program.write_text(FENCE.format(log=log, code=code))
@@ -163,16 +164,46 @@ def test_nothing_is_promoted_before_the_old_primary_is_fenced(
 
     first, between = action.perform(asked), promotions(standby)
     code.write_text("0")
+    newer = "insert into holdfast_token values ('orders', 'INC-1', 9, 'INC-1/s/9')"
+    primary.execute(newer)
+    wait_for(standby, "select 1 from holdfast_token where fence = 9")
+    late, ran = action.perform(asked), log.read_text()
+    primary.execute("delete from holdfast_token")
+    wait_for(standby, "select 1 where not exists (select from holdfast_token)")
     second = action.perform(asked)
 
     assert (first.effect, first.error_category) == (Effect.ABSENT, "not_fenced")
     assert "ended with 1" in first.summary
     assert between == 0
+    assert (late.error_category, ran) == ("stale_token", "ran\n"), "one that is late bars nothing"
     assert second.ok
     assert "fenced by the command cut" in second.summary
     assert log.read_text() == "ran\n" * 2
     assert promotions(standby) == 1
     assert "command cut" in asked.pre_image["old_primary"]
+
+
+def test_a_fence_that_stands_without_a_promotion_is_told(
+    primary: Postgres, standby: Postgres
+) -> None:
+    class NewerMeanwhile:
+        """A fence during which another worker takes over."""
+
+        def run_named(self, name: str, request: ActionRequest, timeout_s: float) -> ActionOutcome:
+            assert (name, request.target, timeout_s > 0) == ("cut", "orders", True)
+            primary.execute("insert into holdfast_token values ('orders', 'INC-1', 9, 'INC-1/s/9')")
+            wait_for(standby, "select 1 from holdfast_token where fence = 9")
+            return ActionOutcome(ok=True, effect=Effect.PRESENT, summary="cut")
+
+    failover = {**described(NOWHERE, standby.dsn).services["orders"].control["failover"]}
+    orders = catalogue(Service(name="orders", control={"failover": failover | {"fence": "cut"}}))
+    action = FailoverDb(orders, fencing=NewerMeanwhile())
+
+    outcome = action.perform(attempt(action))
+
+    assert (outcome.effect, outcome.error_category) == (Effect.ABSENT, "stale_token")
+    assert "the command cut has run" in outcome.summary
+    assert promotions(standby) == 0
 
 
 def test_a_standby_that_does_not_catch_up_is_not_promoted(
@@ -265,6 +296,10 @@ def test_a_lost_reply_is_in_doubt_and_the_repeat_promotes_no_second_time(
                 cut.perform(asked)
     finally:
         shutil.rmtree(directory)
+    # The server sees a moment later that its client has gone, and only then lets go of the lock.
+    wait_for(
+        standby, "select 1 where not exists (select from pg_locks where locktype = 'advisory')"
+    )
 
     action = beside_a_dead_primary(standby)
     probed = action.probe(asked)

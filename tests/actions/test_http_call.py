@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -176,6 +177,36 @@ def test_a_receiver_that_takes_a_key_is_sent_the_same_one_again(receiver: Receiv
 def cut_off(_receiver: Receiver) -> Iterator[int]:
     with answering(socket.AF_INET, ("127.0.0.1", 0), read_and_cut) as address:
         yield address[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "begins"),
+    [("headers", b"HTTP/1.1 200 OK\r\nX-A: "), ("body", b"HTTP/1.1 200 OK\r\n\r\n")],
+)
+def test_a_receiver_that_dribbles_is_left_when_the_time_is_over(place: str, begins: bytes) -> None:
+    over = threading.Event()
+
+    def dribbles(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(begins)
+        while not over.wait(0.02):
+            connection.sendall(b"x")
+
+    with answering(socket.AF_INET, ("127.0.0.1", 0), dribbles) as address:
+        made = action(it={"url": f"http://127.0.0.1:{address[1]}/", "method": "POST",
+                          "expect_status": [200]})  # fmt: skip
+        asked = replace(attempt(made), timeout_s=0.2)
+        began = time.monotonic()
+        try:
+            if place == "headers":
+                with pytest.raises(LostReplyError, match=r"came back: none within 0\.2 s"):
+                    made.perform(asked)
+            else:
+                assert made.perform(asked).output.endswith("[not complete]")
+        finally:
+            over.set()
+
+    assert time.monotonic() - began < 3
 
 
 def test_without_key_and_probe_a_lost_answer_stays_unknown(receiver: Receiver) -> None:

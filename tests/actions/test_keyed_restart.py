@@ -25,7 +25,8 @@ from holdfast.response.ports import (
     TargetUnreachableError,
 )
 from tests.io_parts import catalogue, request
-from tests.real_parts import SUPERVISORD, Orchestrator, short_directory, started_supervisord, until
+from tests.real_parts import short_directory, until
+from tests.supervisord_parts import SUPERVISORD, Orchestrator, started_supervisord
 
 PLUGIN = """
 [rpcinterface:holdfast]

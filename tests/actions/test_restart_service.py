@@ -19,7 +19,7 @@ from holdfast.response.ports import (
     TargetUnreachableError,
 )
 from tests.io_parts import answering, read_and_cut, read_and_hang, request, supervised
-from tests.real_parts import Orchestrator, started_supervisord
+from tests.supervisord_parts import Orchestrator, started_supervisord
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from holdfast.response.ports import (
 )
 from tests.actions.cutting import cut_after_request
 from tests.io_parts import catalogue, request
-from tests.real_parts import Orchestrator, started_supervisord, until
+from tests.real_parts import until
+from tests.supervisord_parts import Orchestrator, started_supervisord
 
 NAMES = [f"worker-north-extra-{n}" for n in (1, 2, 3)]
 FRESH = [f"worker-south-extra-{n}" for n in (1, 2, 3)]  # of one test, so never started before

@@ -88,18 +88,18 @@ def test_a_port_in_use_is_refused_and_a_server_that_never_started_can_be_stopped
     first.stop()
 
 
-@pytest.mark.parametrize("said", ["", "GET /heal", "after another"])
+@pytest.mark.parametrize(("asked", "said"), [(False, b""), (False, b"GET /he"), (True, b"GET /he")])
 def test_who_says_half_of_what_they_want_is_not_waited_for(
-    said: str, monkeypatch: pytest.MonkeyPatch
+    *, asked: bool, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Connection, "request_within_s", 0.05)
     with served({"status": "ok"}) as url, connected(url) as silent:
-        if said == "after another":
+        if asked:
             silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b""
             while b"}" not in answer:
                 answer += silent.recv(4096)
-        silent.sendall(said.encode())
+        silent.sendall(said)
         assert silent.recv(4096) == b""
 
 

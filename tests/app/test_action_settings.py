@@ -69,6 +69,12 @@ def test_calls_and_commands_reach_the_actions_with_their_defaults(
     ("call", "why"),
     [
         ("url: 'http://cdn.example.com/x'", "not encrypted"),
+        ("url: 'http://127.example.com/x'", "not encrypted"),
+        ('url: "https://cdn.example.com/x y"', "no address has"),
+        (r"url: 'http://127.0.0.1\.example.com/x'", "no address has"),
+        ("url: https://a/, headers: {A: 'b '}", "no space around it"),
+        ("url: https://a/, idempotency_header: Host", "can't carry the key"),
+        ("url: https://a/, headers: {a: b}, idempotency_header: A", "can't carry the key"),
         ("url: 'ftp://cdn.example.com/x'", "no http:// or https://"),
         (f"url: 'https://me:{SECRET}@cdn.example.com/x'", "without a user"),
         (f"url: 'https://cdn.example.com/{SECRET}#x'", "without a user, a password or a #"),

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from holdfast.app.keeping_models import DeadManModel
 from holdfast.app.readings import HistoryReadings
 from holdfast.detection import Composite, CompositeSettings, Watch, ZScore
 from holdfast.engine import Monitor
-from holdfast.kernel import Catalogue, Service, SystemClock
+from holdfast.kernel import Catalogue, ManualClock, Service, SystemClock
 from holdfast.sources import HistoryFile
 from tests.app.receiver_parts import Receiver, receiver
 from tests.engine.engine_parts import Site, site
@@ -50,6 +50,7 @@ def test_whoever_samples_writes_and_may_open_works() -> None:
         ({"away": "the database is away"}, "ledger", "the database is away"),
         ({"unavailable_at": 995.0}, "ledger", "refused a record a moment ago"),
         ({"opens": False}, "detection", "another process"),
+        ({"free_bytes": 8192}, "ledger", "disk of the ledger is full (reading 8 KiB free"),
     ],
 )
 def test_each_way_to_stall_is_one_reason(changes: dict[str, object], rule: str, words: str) -> None:
@@ -67,6 +68,7 @@ def test_each_way_to_stall_is_one_reason(changes: dict[str, object], rule: str, 
         {"interval_s": None, "ticked_at": None},
         {"unavailable_at": 989.0},
         {"interval_s": 0.2, "ticked_at": 998.5},
+        {"free_bytes": 50 << 20},
     ],
     ids=str,
 )
@@ -138,6 +140,18 @@ def test_a_redirect_is_not_followed(outside: Receiver) -> None:
 
     assert len(outside.got) == 1
     assert made.switch.view()["problem"] == "answered 302"
+
+
+def test_a_judging_that_hangs_with_its_store_is_not_said_to_work(outside: Receiver) -> None:
+    clock = ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+    switch = DeadMan(DeadManModel(url=f"{outside.url}/x"), lambda: WELL, print, clock)
+    assert switch.poll()
+    clock.wait(threading.Event(), 66)
+    assert switch.view()["works"] is True
+    clock.wait(threading.Event(), 60)
+
+    assert switch.view()["works"] is False
+    assert switch.view()["why"] == ["whether it works could not be judged for 126 s"]
 
 
 def test_without_an_address_there_is_no_switch() -> None:

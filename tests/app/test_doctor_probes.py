@@ -14,6 +14,7 @@ from holdfast.app.doctor_findings import (
     Report,
     RoleFacts,
     judge_clock,
+    judge_owner,
     judge_place_rights,
     judge_role,
     judge_secret_rights,
@@ -24,7 +25,8 @@ from holdfast.app.installation import load_installation
 from holdfast.incident.system import SystemState, TokenFact
 from holdfast.kernel.clock import ManualClock
 from tests.prometheus_parts import knowing
-from tests.real_parts import Database, Orchestrator, Valkey
+from tests.real_parts import Database, Valkey
+from tests.supervisord_parts import Orchestrator
 from tests.surface import CONFIG, Installed, installed, target
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -91,13 +93,13 @@ services:
     assert "errors reads nobody_total, and no sample there fits" in found[1].value
     assert only(report, "health of shop in here").level is Level.OK
     assert only(report, "books").level is Level.INFO
-    assert only(report, "on call").value == "somebody for each of 2 services"
+    assert only(report, "on call").value == "somebody for 2 services"
 
 
 def test_what_does_not_answer_is_an_error_with_its_reason(looked: Looked) -> None:
     report = looked(
         more='notify: {webhook: "http://127.0.0.1:1/x"}\n'
-        'prometheus: {url: "http://127.0.0.1:1"}\n'
+        'prometheus: {url: "http://127.0.0.1:1", token: hush}\n'
         'checks: {cache: {url: "redis://127.0.0.1:1/0"}, '
         'database: {dsn: "host=127.0.0.1 port=1 dbname=x user=u password=hush"}}',
         services=f"""
@@ -128,8 +130,13 @@ services:
         assert finding.next_step, finding
     assert only(report, "on call").value == "nobody for shop"
     assert only(report, "secrets").level is Level.UNSAFE
-    assert only(report, "secrets").value.startswith("checks.database.dsn: written out")
-    assert "hush" not in json.dumps(report.as_data())
+    assert only(report, "secrets").value == (
+        "written out in holdfast.yaml, which others can read: prometheus.token, checks.database.dsn"
+    )
+    assert only(report, "supervisord of shop").value == "/nowhere/s: No such file or directory"
+    shown = json.dumps(report.as_data())
+    assert "hush" not in shown
+    assert "Errno" not in shown
 
 
 def test_logins_are_asked_what_they_may_do_and_what_time_it_is(
@@ -326,3 +333,11 @@ def test_a_query_that_looks_back_longer_than_recovery_is_watched_is_told() -> No
     assert not list(judge_range("rate(n[1m])", 60.0))
     (finding,) = judge_range("rate(n[5m]) / rate(m[1m])", 60.0)
     assert "looks 5m back, and recovery is watched for 1 min" in finding.value
+
+
+def test_what_belongs_to_somebody_else_is_unsafe() -> None:
+    theirs = judge_owner("services.yaml", 1234, {0, 1000})
+    assert theirs is not None
+    assert theirs.level is Level.UNSAFE
+    assert theirs.value == "belongs to user 1234, who can change it"
+    assert judge_owner("services.yaml", 1000, {0, 1000}) is None

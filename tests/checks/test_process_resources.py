@@ -16,7 +16,7 @@ from holdfast.kernel.catalogue import Service
 from holdfast.kernel.clock import SystemClock
 from holdfast.response.ports import CheckResult, Health
 from tests.io_parts import catalogue, context, supervised
-from tests.real_parts import Orchestrator
+from tests.supervisord_parts import Orchestrator
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 

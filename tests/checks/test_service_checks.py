@@ -20,7 +20,7 @@ from tests.io_parts import (
     read_and_hang,
     supervised,
 )
-from tests.real_parts import Orchestrator, started_supervisord
+from tests.supervisord_parts import Orchestrator, started_supervisord
 
 
 def start(orchestrator: Orchestrator, process: str) -> None:

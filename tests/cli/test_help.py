@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from tests.surface import Installed, refused
 HEAVY = {
     "apsw", "cel", "click", "cryptography", "fastapi", "httpx2", "markdown_it", "numpy", "prometheus_client",
     "psycopg", "pydantic", "rich", "starlette", "uvicorn", "yaml",
+}  # fmt: skip
+ONLY_A_WORKER = {
+    "cel", "fastapi", "httpx2", "markdown_it", "numpy", "prometheus_client", "prompt_toolkit", "rich", "uvicorn",
 }  # fmt: skip
 PROMISED = {
     "init", "doctor", "serve", "worker", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
@@ -78,6 +82,29 @@ def test_asking_for_help_imports_nothing_heavy() -> None:
 
     assert "incident" in done.stdout
     assert not HEAVY & set(done.stderr.split())
+
+
+def test_reading_an_incident_imports_nothing_that_only_a_worker_needs(
+    tmp_path: Path, holdfast: Holdfast
+) -> None:
+    directory = tmp_path / "installation"
+    assert holdfast("init", directory).code == 0
+    program = (
+        "import sys\nfrom holdfast.cli import main\n"
+        "for words in ('list',), ('show', 'INC-1'), ('export', 'INC-1'), ('verify', 'INC-1'):\n"
+        "    try: main(['incident', *words, '--dir', sys.argv[1]])\n"
+        "    except SystemExit as ended: print(ended.code)\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, directory], capture_output=True, text=True, check=True
+    )
+    *said, modules = done.stdout.splitlines()
+
+    assert "0" in said, "the list was read"
+    assert done.stderr.count("INC-1") == 3, "the others looked it up"
+    assert "holdfast.app.desk" in modules
+    assert not ONLY_A_WORKER & set(modules.split())
 
 
 @pytest.mark.parametrize("words", [(), ("incident",), ("token",)], ids=str)

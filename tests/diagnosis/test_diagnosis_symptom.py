@@ -150,7 +150,7 @@ def test_the_hardest_fact_names_the_type() -> None:
     signals = [bad(name) for name, _ in reversed(TYPE_TABLE)]
 
     assert classify(signals, {}).incident_type == "service_down"
-    assert classify(signals[:-1], {}).incident_type == "disk_full"
+    assert classify(signals[:-2], {}).incident_type == "disk_full"
 
 
 def test_a_stopped_process_is_a_service_down_although_no_series_says_so() -> None:

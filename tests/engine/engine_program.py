@@ -1,10 +1,11 @@
-"""An engine in a process of its own, for the tests that kill it: DIRECTORY KIND [SCENARIO [URL]]."""
+"""An engine in a process of its own, for the tests that kill it."""
 
-import sys
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast.engine.crash_points import VARIABLE, CrashPoint
 from holdfast.response.ports import ActionRequest, Repeatability
 from tests.engine.engine_parts import LaterClock, Site, make_site
 from tests.engine.marks import lose
@@ -13,6 +14,16 @@ from tests.engine.marks import lose
 # there is an effect. takeover: what a dead worker left, once its lease is over. idle: an incident
 # that is held and waits for longer than its lease.
 SCENARIOS = ("step", "lost", "takeover", "idle")
+COMPLAINTS = "complaints"
+
+
+def live(point: CrashPoint | None, directory: str, kind: str, scenario: str) -> None:
+    """Do as `main`, and die at this point."""
+    complaints = os.open(Path(directory) / COMPLAINTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(complaints, 2)
+    if point:
+        os.environ[VARIABLE] = point.value
+    main(directory, kind, scenario)
 
 
 def main(directory: str, kind: str, scenario: str = "step", url: str | None = None) -> None:
@@ -59,7 +70,3 @@ def wait_until_parked(site: Site) -> None:
             return
         pause.wait(0.02)
     raise AssertionError("it was not parked")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,22 +1,23 @@
 """A worker that dies at any named point: at most one effect, and nobody is left waiting."""
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from holdfast.engine.crash_points import IN_A_DOUBT, IN_A_STEP, VARIABLE, CrashPoint
+from holdfast.engine.crash_points import IN_A_DOUBT, IN_A_STEP, CrashPoint
 from holdfast.incident import Phase, StepStatus
 from holdfast.ledger import verify
 from holdfast.response.ports import Repeatability
+from tests.engine import engine_program
 from tests.engine.engine_parts import LaterClock, site
 from tests.engine.marks import effects
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = Path(__file__).with_name("engine_program.py")
+# Forks from a process that has imported everything and has no thread: a new Python takes a second.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([engine_program.__name__, pytest.__name__])
+PATIENCE_S = 30.0
 
 pytestmark = pytest.mark.crash
 
@@ -30,11 +31,28 @@ DONE = IN_A_STEP[IN_A_STEP.index(CrashPoint.AFTER_EFFECT) :]
 REPEATABLE = [kind for kind in Repeatability if kind.may_be_redone]
 
 
+def ended(directory: Path, kind: Repeatability, scenario: str, point: CrashPoint | None) -> int:
+    """Run the program in a process of its own; its exit code, or minus the signal that ended it."""
+    words = (str(directory), kind.value, scenario)
+    process = FORKS.Process(target=engine_program.live, args=(point, *words))
+    process.start()
+    try:
+        process.join(PATIENCE_S)
+        assert process.exitcode is not None, f"{scenario} did not end in {PATIENCE_S:.0f} s"
+        return process.exitcode
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+
+
+def said(directory: Path) -> str:
+    return (directory / engine_program.COMPLAINTS).read_text(errors="replace")
+
+
 def dies(directory: Path, point: CrashPoint, kind: Repeatability, scenario: str = "step") -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: point.value}
-    argv = [sys.executable, str(PROGRAM), str(directory), kind.value, scenario]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == -signal.SIGKILL, f"{point} was not reached: {done.stderr}"
+    code = ended(directory, kind, scenario, point)
+    assert code == -signal.SIGKILL, f"{point} was not reached: {said(directory)}"
 
 
 def recovers(directory: Path, kind: Repeatability, *, held: bool, ahead_s: float = 60) -> None:
@@ -121,9 +139,7 @@ def test_every_crash_point_is_tried() -> None:
 
 
 def test_a_worker_without_a_crash_point_lives(tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, str(PROGRAM), str(tmp_path), "idempotent"]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
+    code = ended(tmp_path, Repeatability.IDEMPOTENT, "step", None)
 
-    assert done.returncode == 0, done.stderr
+    assert code == 0, said(tmp_path)
     assert effects(tmp_path) == ["INC-1/S1/1"]

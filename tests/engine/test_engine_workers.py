@@ -12,7 +12,9 @@ from holdfast.engine import hands
 from holdfast.engine.case import Case
 from holdfast.incident import Draft, Kind, Phase, State, StepStatus
 from holdfast.kernel import SYSTEM, SystemClock
-from holdfast.ledger import SqliteLedger
+from holdfast.ledger import MemoryLedger, SqliteLedger
+from holdfast.response.commands import Prepare
+from holdfast.response.events import Prepared
 from holdfast.response.ports import ActionRequest, Repeatability
 from holdfast.response.store import Request
 from tests.engine.counted_ledger import Counted
@@ -276,3 +278,23 @@ def test_a_worker_whose_lease_is_gone_stops_at_the_next_boundary(tmp_path: Path)
             assert len(thief.ledger.records("INC-1")) == records
             (report,) = thief.ledger.requests("INC-1")
             assert (report.kind, report.data["summary"]) == ("late_report", "marked")
+
+
+def test_what_was_done_to_a_place_by_its_other_name_is_in_the_log_that_the_guard_is_shown(
+    tmp_path: Path,
+) -> None:
+    with site(tmp_path, ledger=MemoryLedger(SystemClock())) as made:
+        made.open()
+        made.start()
+        made.seen.until(made.seen.has("step_intended"))
+        made.stop()
+        claim = made.ledger.open_incident("w-other", 30)
+        asked = Prepare(
+            step_id="S1", action="mark", target="shop@east", params={}, services=("shop",),
+            started_at=made.clock.now(), series=(), checks=(), aliases=("shop",),
+        )  # fmt: skip
+        case = Case(claim=claim, state=State(incident_id=claim.incident_id))
+        prepared = made.engine.carrier.carry_out(case, asked)
+
+    assert isinstance(prepared, Prepared)
+    assert [entry.target for entry in prepared.log] == ["shop"]

@@ -73,3 +73,53 @@ def test_only_an_action_that_certainly_sent_nothing_had_no_effect(name: str) -> 
 
     assert returned.unreachable
     assert returned.lost is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gives(Raises):
+    """An action whose methods give whatever it was told to."""
+
+    given: Any
+
+    def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert (target, params) == ("api", {})
+        return self.given  # type: ignore[no-any-return]
+
+    def perform(self, request: ActionRequest) -> ActionOutcome:
+        assert request.action == self.name
+        return self.given  # type: ignore[no-any-return]
+
+    def probe(self, request: ActionRequest) -> ProbeResult:
+        assert request.action == self.name
+        return self.given  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        True,
+        ["present"],
+        {"reachable": "yes"},
+        {"reachable": True, "when": object()},
+        {"reachable": True, "load": float("nan")},
+        ActionOutcome(ok=True, effect="present", summary="done"),  # type: ignore[arg-type]
+        ActionOutcome(ok=True, effect=Effect.PRESENT, summary="done", output=b"raw"),  # type: ignore[arg-type]
+        ActionOutcome(ok=True, effect=Effect.ABSENT, summary="done, and not there"),
+        ProbeResult(effect="present", evidence="there"),  # type: ignore[arg-type]
+        ProbeResult(effect=Effect.PRESENT, evidence="there", data={"at": object()}),
+    ],
+)
+def test_what_is_no_answer_tells_nothing_and_stops_nobody(given: object) -> None:
+    hands = Hands(
+        actions={"try_it": Gives(given=given, error=OSError("not asked"))}, clock=SystemClock()
+    )
+
+    seen, problem = hands.observe("try_it", "api", {})
+    returned = hands.perform(request("try_it", "api"), "s", redone=False)
+    probed = hands.probe(request("try_it", "api"))
+
+    assert (seen, problem is None) == ({}, False)
+    assert returned.lost
+    assert returned.outcome is None
+    assert probed.effect is Effect.UNKNOWN

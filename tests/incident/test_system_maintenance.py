@@ -3,10 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from holdfast.incident import Record
 from holdfast.incident.system import (
     MAINTENANCE_ADDED,
     MAINTENANCE_ENDED,
+    OPENING_LET_GO,
     OPENING_SUPPRESSED,
     SystemState,
     fold_system,
@@ -70,3 +74,25 @@ def test_what_was_kept_quiet_is_listed_once_for_each_window() -> None:
     state = folded(added(), quiet("up of shop in east"), quiet("up of shop in east", "errors"))
     assert state.suppressed["MW-1"] == ("up of shop in east", "errors")
     assert set(state.suppressed) == {"MW-1", "weekly-1/2030-01-05"}
+
+
+SERIES = st.lists(st.sampled_from(["up", "errors", "latency"]), min_size=1, max_size=3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([OPENING_SUPPRESSED, OPENING_LET_GO]), SERIES)))
+def test_what_is_still_kept_quiet_is_what_was_not_let_go_since(
+    events: list[tuple[str, list[str]]],
+) -> None:
+    more = {"windows": ["MW-1"], "facts": {"why": "x"}}
+    state = folded(*((kind, {"series": series, **more}) for kind, series in events))
+
+    last = {name: kind for kind, series in events for name in series}
+    assert set(state.kept_quiet) == {n for n, kind in last.items() if kind == OPENING_SUPPRESSED}
+
+
+def test_what_an_older_version_kept_quiet_is_counted_and_cannot_be_told() -> None:
+    state = folded((OPENING_SUPPRESSED, {"windows": ["MW-1"], "series": ["up"]}))
+
+    assert state.suppressed == {"MW-1": ("up",)}
+    assert state.kept_quiet == {}

@@ -1,11 +1,13 @@
 """What is sent by accident or on purpose to be too much, or to tell what must stay untold."""
 
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from holdfast.app.intake_alerts import STRANGERS, STRANGERS_MOST
+from holdfast.app.watch import Counts, StdoutWatcher
 from holdfast.incident import Kind
 from tests.intake.intake_parts import Running, alert, intake
 
@@ -60,3 +62,20 @@ def test_who_does_not_say_when_it_began_tells_of_it_once(
     assert abs((resting.site.clock.now() - state.started_at).total_seconds()) < 60
     resolved = resting.fire(alert(status="resolved") | {"startsAt": starts})
     assert resolved.results == [("resolved_noted", "INC-1")]
+
+
+def test_what_serve_prints_steers_no_terminal() -> None:
+    out = StringIO()
+    StdoutWatcher(Counts(), as_json=False, stream=out).on_trouble("of\x1b[2J others\n\x9bwords\r!")
+
+    assert out.getvalue() == "trouble: of [2J others\nwords !\n"
+
+
+def test_long_names_are_cut_and_still_told_apart(resting: Running) -> None:
+    long = "n" * 200
+    resting.fire(*(alert(long, service=long + end, region=long) for end in ("a", "b")))
+    state = resting.site.state()
+
+    assert resting.site.ledger.incident_ids() == ["INC-1"]
+    assert len(state.signals) == 2
+    assert len(state.title) < 300

@@ -198,7 +198,9 @@ def change(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
 
 
 def test_a_change_is_created_once_and_known_after_that(running: Running) -> None:
-    one = change(id="c-1", version="2", region="east", files=["flags.json"], diff="-a\n+b", odd=1)
+    one = change(
+        id="c-1", version="2", region="east", files=["flags.json"], diff="-a\n+\x1b\0b", odd=1
+    )
     first, again = running.post(CHANGES, one), running.post(CHANGES, one)
 
     assert (first.status, first.body) == (201, {"changes": [{"id": "c-1", "result": "new"}]})
@@ -206,7 +208,7 @@ def test_a_change_is_created_once_and_known_after_that(running: Running) -> None
     (kept,) = [c for c in running.desk.changes_known() if c["id"] == "c-1"]
     assert kept["summary"] == "new-prices is on for everybody"
     assert (kept["version"], kept["region"], kept["files"]) == ("2", "east", ["flags.json"])
-    assert kept["diff"] == "-a\n+b"
+    assert kept["diff"] == "-a\n+  b"
     assert "odd" not in kept
 
 

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from holdfast.incident import Kind, Record, line
-from holdfast.kernel import BadInputError
+from holdfast.kernel import BadInputError, format_at
 from holdfast.learning import postmortem
 from holdfast.learning.markdown import escape
 from holdfast.runbooks import parse
-from tests.scene import DANA, Scene, opened, signal
+from tests.scene import DANA, Scene, checked, opened, signal
 from tests.scenes import SCENES, bad_deploy, every_kind, merged, no_runbook, rough_ride
 
 SECTIONS = [
@@ -341,3 +342,31 @@ def test_hostile_text_anywhere_becomes_no_markup(play: Callable[[], list[Record]
     assert sum(t.type == "tr_open" for t in tokens) == sum(
         t.type == "tr_open" for b in reader.parse(written(clean)) for t in (b, *(b.children or ()))
     )
+
+
+def test_a_trouble_that_came_back_is_told_and_the_time_between_is_not_counted_as_out() -> None:
+    scene = Scene()
+    opened(scene)
+    checked(scene)
+
+    def seen(region: str, state: str) -> dict[str, Any]:
+        return signal(region, state=state, at=format_at(scene.now))
+
+    def over() -> None:
+        for region in ("east", "west"):
+            data = {"signal": seen(region, "returned"), "baselines": {}}
+            scene.add(Kind.SIGNAL_ATTACHED, data, after_s=30)
+        scene.add(Kind.RESOLVED, {"why": "back", "by_step": None}, after_s=30)
+
+    over()
+    scene.now += timedelta(minutes=5)
+    signals = [seen("east", "bad"), seen("west", "returned")]
+    scene.add(Kind.REOPENED, {"why": "it is back", "count": 1, "signals": signals})
+    checked(scene)
+    over()
+
+    text = written(scene.records)
+    east, west = section(text, "Impact").splitlines()[2:4]
+    assert "| 6.0 s |" in east, "4 s and then 2 s"
+    assert "| 34.0 s |" in west
+    assert "It came back once after it was taken for resolved (#6)." in section(text, "Summary")

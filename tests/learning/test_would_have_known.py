@@ -3,7 +3,7 @@
 from holdfast.incident import Kind
 from holdfast.learning import would_have
 from holdfast.learning.would_have import Compared
-from tests.learning.test_would_have import DAY, back, deployed, only, report, shown, watching
+from tests.learning.test_would_have import DAY, back, deployed, did, only, report, shown, watching
 from tests.scene import DANA, START, Scene, checked, intended, opened, proposed, signal
 
 
@@ -75,3 +75,15 @@ def test_a_release_that_goes_from_region_to_region_is_no_rollback() -> None:
     ]
 
     assert only(scene, changes).people == ()
+
+
+def test_how_long_an_approval_would_have_taken_is_not_known_so_no_figure_is_given() -> None:
+    scene = watching()
+    shown(scene, approval=True)
+    did(scene, "rollback_deploy", "shop-api")
+
+    (step,) = only(scene).steps
+    assert step.compared is Compared.AGREED
+    assert "approval would have been asked for 4 min 0 s before that was reported" in step.why
+    assert step.earlier_s is None
+    assert report(scene).figures()["minutes_earlier_median"] is None

@@ -140,6 +140,15 @@ def test_a_default_that_would_blind_the_second_look_is_not_taken_over(url: str) 
     assert row == ("read committed",)
 
 
+def test_a_plan_that_no_index_serves_is_not_compiled(url: str) -> None:
+    server = connecting.Server(dsn=f"{url}%20-c%20jit%3Don", clock=SystemClock())
+    with server.connect() as connection:
+        connection.execute("create temporary table bare as select 1 as n")
+        plan = connection.execute("explain analyze select n from bare where n = 1").fetchall()
+
+    assert not [line for (line,) in plan if "JIT" in line]
+
+
 def test_two_schemas_of_one_database_hold_two_ledgers(durable_postgres: Postgres) -> None:
     with durable_postgres.ledger_url() as one, durable_postgres.ledger_url() as two:
         ledgers = [PostgresLedger(url) for url in (one, two)]

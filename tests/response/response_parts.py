@@ -13,7 +13,7 @@ from typing import Any
 from holdfast.diagnosis import SymptomReading
 from holdfast.incident import Draft, Kind, Phase, Record, State, evolve, stamp
 from holdfast.kernel import Actor, SignalKey
-from holdfast.policy import Freeze, Mode, Override, SetMode
+from holdfast.policy import Freeze, Mode, Override, SetMode, Window
 from holdfast.response import World, decide
 from holdfast.response.commands import (
     AnswerRequest,
@@ -86,6 +86,7 @@ class Play:
     outcomes: deque[ActionOutcome | str] = field(default_factory=deque)
     probe: Effect = Effect.PRESENT
     freeze: Freeze | None = None
+    window: Window | None = None
     modes: tuple[SetMode, ...] = ()
     overrides: tuple[Override, ...] = ()
     problem: str | None = None
@@ -211,6 +212,7 @@ class Play:
         assert self.state.held is None, "an intent while held"
         assert not self.state.unsettled, "an intent beside an unsettled step"
         assert self.freeze is None, "an intent in a freeze"
+        assert self.window is None, "an intent in maintenance"
         everywhere = [each.mode for each in self.modes if each.scope == "all"]
         assert Mode.OBSERVE not in everywhere, "an intent where a person set observe"
         assert not self.state.ended, "an intent after the end"
@@ -232,7 +234,9 @@ class Play:
             case RunChecks():
                 return ChecksDone(results=self.results(), symptom=self.symptom(command.series))
             case ReadSymptom():
-                return SymptomRead(symptom=self.symptom(command.series), modes=self.modes)
+                windows = (self.window,) if self.window else ()
+                seen = self.symptom(command.series)
+                return SymptomRead(symptom=seen, modes=self.modes, windows=windows)
             case Prepare():
                 return self.prepared(command)
             case Intend() | Redo():
@@ -245,6 +249,7 @@ class Play:
                     step_id=command.step_id,
                     result=found,
                     freeze=self.freeze,
+                    maintenance=self.window,
                     system_seq=self.system_seq,
                     newer_token=self.newer_token,
                     modes=self.modes,
@@ -254,7 +259,8 @@ class Play:
             case SendPage():
                 return self._paged(command)
             case Observe():
-                return Observed(request=command.request, observed={"current": "2.3.9"})
+                observed = {"problem": self.problem} if self.problem else {"current": "2.3.9"}
+                return Observed(request=command.request, observed=observed)
             case _:
                 return None
 
@@ -288,6 +294,7 @@ class Play:
             "log": [entry for entry in self.log.values() if entry.target == command.target],
             "acting": (),
             "freeze": self.freeze,
+            "maintenance": self.window,
             "system_seq": self.system_seq,
             "modes": self.modes,
             "overrides": self.overrides,

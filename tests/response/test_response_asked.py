@@ -258,6 +258,14 @@ def test_what_a_person_did_by_hand_is_recorded_with_the_target_as_it_is_now() ->
     assert play.count(Intend) == 0
 
 
+def test_what_was_done_by_hand_is_recorded_although_nobody_could_look_at_the_target() -> None:
+    play = Play(world=world(NO_FIT), problem="the socket is gone").open().run().wait(3)
+    answer = play.ask("did", action="rollback_deploy", target="shop-api", because="faster")
+
+    said = "recorded; shop-api could not be looked at: the socket is gone"
+    assert (answer.ok, answer.message) == (True, said)
+
+
 def test_a_refused_token_changes_nothing_and_says_why() -> None:
     play = held()
     written = len(play.records)

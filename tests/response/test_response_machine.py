@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from holdfast.incident import Kind, Phase, StepStatus, fold
-from holdfast.policy import RAISABLE, Freeze, Mode, Override, SetMode
+from holdfast.kernel import SYSTEM, format_at
+from holdfast.policy import RAISABLE, Freeze, Mode, Override, SetMode, Window
 from holdfast.response.asked import NEEDED_SCOPE
 from holdfast.response.commands import Command, Intend, Prepare, Probe, ReadSamples, Redo
 from holdfast.response.events import (
@@ -79,6 +80,43 @@ class Incident(RuleBasedStateMachine):
         found = Freeze(scope="all", by="dana", why="stop", since=START)
         self.play.freeze = found if frozen else None
         self.play.system_seq += 1
+
+    @rule(works=st.booleans())
+    def people_begin_or_end_maintenance(self, works: bool) -> None:  # noqa: FBT001
+        ends = self.play.now + timedelta(hours=1)
+        found = Window(
+            window_id="MW-1", scope="all", starts_at=START, ends_at=ends, by="dana", why="disks"
+        )
+        self.play.window = found if works else None
+        self.play.system_seq += 1
+
+    @rule(region=st.sampled_from(["east", "west"]), level=st.sampled_from([BAD, GOOD]))
+    def detection_says_that_the_trouble_is_back(self, region: str, level: float) -> None:
+        self.play.level(level)
+        data: dict[str, Any] = {
+            "severity": "critical",
+            "services": ["shop-api"],
+            "regions": [region],
+            "signals": [signal(region, high=0.4)],
+            "baselines": {},
+            "changes": [],
+            "reasons": [],
+            "started_at": format_at(self.play.now),
+            "opened_by": "composite",
+            "why": "2 critical readings",
+        }
+        self.play.ask("trouble_is_back", actor=SYSTEM, **data)
+
+    @rule(state=st.sampled_from(["bad", "returned"]))
+    def an_alert_says(self, state: str) -> None:
+        now = format_at(self.play.now)
+        about: dict[str, Any] = {
+            "series": "alert Slow of shop-api in east",
+            "labels": {},
+            "value": None,
+        }
+        said = signal("east", name="alert", state=state, at=now, starts_at=now, **about)
+        self.play.ask("signals_seen", actor=SYSTEM, signals=[said], baselines={})
 
     @rule(mode=st.none() | st.sampled_from(Mode))
     def somebody_sets_a_mode_or_takes_it_back(self, mode: Mode | None) -> None:
@@ -171,7 +209,7 @@ class Incident(RuleBasedStateMachine):
         if not hasattr(self, "play"):
             return
         play = self.play
-        play.freeze, play.silent, play.probe = None, frozenset(), Effect.PRESENT
+        play.window, play.freeze, play.silent, play.probe = None, None, frozenset(), Effect.PRESENT
         play.modes = ()
         play.outcomes.clear()
         play.level(GOOD)

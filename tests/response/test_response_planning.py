@@ -199,6 +199,19 @@ def test_a_second_region_is_not_touched_while_the_first_is_not_proven() -> None:
     assert "too many regions of shop-api would be touched at once" in blocked(play)
 
 
+@pytest.mark.parametrize(
+    ("target", "aliases"),
+    [("shop-db", ("shop-db@east",)), ("shop-db@east", ("shop-db",)), ("shop-api@east", ())],
+)
+def test_the_other_name_of_a_place_is_asked_for_where_a_service_has_one_place_only(
+    target: str, aliases: tuple[str, ...]
+) -> None:
+    play = Play(world=world(runbook(target)), stop_at=(Prepare,)).open().run()
+    (prepare,) = [c for c in play.told if isinstance(c, Prepare)]
+
+    assert prepare.aliases == aliases
+
+
 def test_a_criterion_that_cannot_be_read_blocks_the_step_instead_of_stopping_the_engine() -> None:
     from dataclasses import replace
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast.kernel import BadInputError
-from holdfast.sandbox.gameday import describe, plans_of, run_gameday
+from holdfast.sandbox.gameday import default_jobs, describe, plans_of, run_gameday
 from holdfast.sandbox.grade import grade
 from tests.sandbox.run_facts import bad_deploy
 
@@ -55,6 +55,11 @@ def test_runs_come_in_rounds_with_the_seed() -> None:
         ("engine-crash:after_intent", 2),
     ]
     assert {plan.seed for plan in plans} == {5}
+
+
+def test_as_many_runs_go_side_by_side_as_the_processors_carry() -> None:
+    assert [default_jobs(processors) for processors in (1, 2, 64)] == [3, 6, 6]
+    assert 3 <= default_jobs() <= 6
 
 
 @pytest.mark.parametrize(
@@ -108,9 +113,11 @@ def test_a_healthy_run_tells_how_often_the_bare_rule_fired() -> None:
     assert "bare rule fired 6x" in told
 
 
+# Whoever runs the tests in the background of a shell has them ignore Ctrl-C, and so all below them.
 GAMEDAY = """
-import sys
+import signal, sys
 from holdfast.sandbox.gameday import run_gameday
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(run_gameday(["bad-deploy", "novel"], player=[sys.executable, "-c", sys.argv[1]]))
 """
 
@@ -141,6 +148,7 @@ def test_ending_a_gameday_ends_its_runs(sig: signal.Signals, tmp_path: Path) -> 
         _, err = process.communicate(timeout=20)
     finally:
         process.kill()
+        process.communicate()
         for reader in readers:
             os.close(reader)
     if sig == signal.SIGINT:

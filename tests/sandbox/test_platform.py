@@ -102,10 +102,15 @@ def test_a_service_that_is_kept_down_refuses_to_start_and_then_starts(
     assert not platform.supervisor.start(name)
     platform.heal(injected)
     assert platform.supervisor.state(name)["statename"] == "RUNNING"
-    eventually(
-        lambda: metrics(platform.site.url(service, region, "/metrics"))["queue_depth"] == 0.0,
-        "the restarted workers to empty their queue",
-    )
+
+    def queue_is_empty() -> bool:
+        try:
+            told = metrics(platform.site.url(service, region, "/metrics"))
+        except OSError:  # it runs, and doesn't listen yet
+            return False
+        return told["queue_depth"] == 0.0
+
+    eventually(queue_is_empty, "the restarted workers to empty their queue")
 
 
 def test_a_held_lock_makes_orders_time_out_and_its_end_heals_them(platform: Platform) -> None:

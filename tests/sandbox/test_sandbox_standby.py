@@ -9,16 +9,20 @@ import psycopg
 import pytest
 from prometheus_client.core import Metric
 
+from holdfast.actions.command import RunCommand
 from holdfast.actions.executable import check_executable
+from holdfast.actions.failover_db import FailoverDb
 from holdfast.kernel import HoldfastError
+from holdfast.kernel.catalogue import Service
 from holdfast.sandbox.database_catalogue import fencing
 from holdfast.sandbox.database_faults import PrimaryDown
 from holdfast.sandbox.database_observers import promotions
 from holdfast.sandbox.effects import DB_PROMOTED
 from holdfast.sandbox.failover_aftercare import aftercare, restart_old_primary
 from holdfast.sandbox.services.exporter import PostgresMetrics
-from holdfast.sandbox.site import FAILOVER_ROLE, READONLY_ROLE
+from holdfast.sandbox.site import FAILOVER_ROLE, FENCE, READONLY_ROLE
 from holdfast.sandbox.standby import ask, postmaster, timeline_at
+from tests.io_parts import catalogue, request
 from tests.sandbox.data_plane import DataPlane, started_data_plane, until
 
 pytestmark = pytest.mark.slow
@@ -50,10 +54,21 @@ def fence(plane: DataPlane) -> None:
 
 
 def promote(plane: DataPlane) -> None:
-    """Do what `failover_db` does, in its role."""
-    fence(plane)
-    with psycopg.connect(plane.site.standby_dsn(FAILOVER_ROLE), autocommit=True) as connection:
-        assert connection.execute("SELECT pg_promote(true, 10)").fetchone() == (True,)
+    """Have Holdfast's own action do it, in its role and with the fence."""
+    site = plane.site
+    failover = {
+        "primary": {"dsn": site.dsn(FAILOVER_ROLE)},
+        "standby": {"dsn": site.standby_dsn(FAILOVER_ROLE)},
+        "fence": FENCE,
+    }
+    database = Service(name=site.blueprint.database, control={"failover": failover})
+    known = catalogue(database)
+    action = FailoverDb(known, fencing=RunCommand(known, fencing(site)["commands"]))
+    seen = action.observe(database.name, {})
+    outcome = action.perform(request("failover_db", database.name, pre_image=seen))
+    assert outcome.ok
+    assert f"the old primary is fenced by the command {FENCE}" in outcome.summary
+    assert site.bar_file.exists()
 
 
 def test_what_is_written_reaches_the_standby_and_the_lag_is_told(plane: DataPlane) -> None:

@@ -195,6 +195,8 @@ def test_flags_are_told_one_by_one(after: Mapping[str, Any], text: str) -> None:
         ("a.yaml", "a: &x 1\nb: *x", "a: 2", "2 lines changed"),
         ("a.conf", "a\nb\nc", "a\nB\nc\nd", "2 lines changed"),
         ("a.conf", "a\n", "b\n", "1 line changed"),
+        ("a.conf", "a\nb\n", "b\na\n", "the order of its lines changed"),
+        ("a.conf", "a\n" * 100_000, "a\nb\n" * 50_000, "50000 lines changed"),
         ("a.json", "[1]", "[2]", "changed the whole"),
     ],
 )
@@ -208,3 +210,13 @@ def test_many_changed_keys_are_cut() -> None:
     text = told({}, {f"k{n}": n for n in range(20)}, "a.json")
 
     assert text == "added k0, k1, k2, k3, k4, k5, and 14 more keys; removed the whole"
+
+
+def test_the_words_of_a_file_steer_no_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    written(path, json.dumps({"flags": {}}))
+    files, _ = watched(path, "flag")
+    written(path, json.dumps({"flags": {"\x1b[2J\u202e": {"state": "\x9b1m"}}}))
+    (change,) = files.poll()
+
+    assert change["summary"] == "flags.json: flag  [2J  added (state  1m)"

@@ -1,7 +1,8 @@
 """Runs one program: no shell, no terminal, almost no environment, and nothing of it left behind.
 
-It has a session of its own, so that whatever it started is ended with it. What it writes is kept up
-to a bound and read on beyond it, so that a program that talks a lot does not stand still.
+It has a session of its own, so that what it started is ended with it; only a daemon, which makes a
+session of its own, outlives it. What it writes is kept up to a bound and read on beyond it, so that
+a program that talks a lot does not stand still.
 """
 
 import os

@@ -209,11 +209,7 @@ class HttpCall:
         deadline = Deadline.after(self._clock, timeout_s)
         # Not compressed, so that a short answer can't become a long one here.
         sent = {**headers, "Accept-Encoding": "identity"}
-        try:
-            trusted = _trusted(url, ca_file)
-        except OSError as error:
-            text = f"{what}: ca_file can't be used: {error}; nothing was sent"
-            raise TargetUnreachableError(text) from error
+        trusted = _trusted(what, url, ca_file)
         limit = TimeLimit(timeout_s)
         try:
             with (
@@ -228,7 +224,7 @@ class HttpCall:
                     extensions=limit.extensions,
                 ) as response,
             ):
-                return response.status_code, _read(response, deadline)
+                return response.status_code, _read(response, deadline, limit)
         except (
             httpx2.ConnectError,
             httpx2.ConnectTimeout,
@@ -252,10 +248,14 @@ def _kind(call: Mapping[str, Any]) -> Repeatability:
     return Repeatability.PROBEABLE if call.get("probe") else Repeatability.NONE
 
 
-def _trusted(url: str, ca_file: str | None) -> "ssl.SSLContext | bool":
+def _trusted(what: str, url: str, ca_file: str | None) -> "ssl.SSLContext | bool":
     if not url.startswith("https:"):
         return False  # no certificates to load, which costs more than the request
-    return ssl.create_default_context(cafile=ca_file) if ca_file else True
+    try:
+        return ssl.create_default_context(cafile=ca_file) if ca_file else True
+    except OSError as error:
+        text = f"{what}: ca_file can't be used: {error}; nothing was sent"
+        raise TargetUnreachableError(text) from error
 
 
 def _rendered(call: Mapping[str, Any], values: Mapping[str, str]) -> tuple[str, bytes | None]:
@@ -291,7 +291,7 @@ def _host(url: str) -> str:
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
-def _read(response: "httpx2.Response", deadline: Deadline) -> str:
+def _read(response: "httpx2.Response", deadline: Deadline, limit: TimeLimit) -> str:
     """Read an answer whose status is known: that it is cut off takes nothing away from that."""
     import httpx2  # noqa: PLC0415 - as above
 
@@ -304,7 +304,8 @@ def _read(response: "httpx2.Response", deadline: Deadline) -> str:
             deadline.left_s()
     except (TimeoutError, httpx2.TransportError):
         return received.decode("utf-8", "replace") + _NOT_WHOLE
-    return received.decode("utf-8", "replace")
+    # An answer without a length looks whole when it is cut off by us.
+    return received.decode("utf-8", "replace") + (_NOT_WHOLE if limit.over else "")
 
 
 def _differing(text: str, holds: Mapping[str, Any]) -> str | None:

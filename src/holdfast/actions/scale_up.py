@@ -183,11 +183,15 @@ def _started(
         except LostReplyError as error:
             raise LostReplyError(f"{_list('started', begun)}; {error.message}") from error
         begun.append(name)
-    return _looked_at_again(supervisord, request, begun, deadline)
+    return _looked_at_again(supervisord, request, begun, ran, deadline)
 
 
 def _looked_at_again(
-    supervisord: Supervisord, request: ActionRequest, begun: list[str], deadline: Deadline
+    supervisord: Supervisord,
+    request: ActionRequest,
+    begun: list[str],
+    ran: list[str],
+    deadline: Deadline,
 ) -> ActionOutcome:
     """Look once more: supervisord may have said "started" of one that is dead already."""
     try:
@@ -197,7 +201,9 @@ def _looked_at_again(
     dead = [f"{name} is {state}" for name, state in now.items() if state != _RUNNING]
     if dead:
         return _partly(request, "started", begun, ", ".join(dead))
-    return done(f"{request.target}: {_list('started', begun)}")
+    started = [name for name in begun if name not in ran]
+    also = f"; {', '.join(ran)} ran already" if ran else ""
+    return done(f"{request.target}: {_list('started', started)}{also}")
 
 
 def _partly(request: ActionRequest, did: str, names: list[str], why: str) -> ActionOutcome:

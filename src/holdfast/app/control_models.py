@@ -217,6 +217,10 @@ class HttpCallModel(Strict):
     @model_validator(mode="after")
     def _places(self) -> Self:
         _check_body(self.body)
+        if str(self.idempotency_header).lower() in {*_OURS, *map(str.lower, self.headers)}:
+            raise ValueError(
+                f"{self.idempotency_header!r} can't carry the key; choose another name"
+            )
         return self
 
 

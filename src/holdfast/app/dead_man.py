@@ -4,11 +4,13 @@ What "works" means is decided in one pure function, with its reasons. When Holdf
 stalls the pings stop, and whoever expects them tells people: Holdfast itself may not be able to.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from holdfast.app.build import Parts
@@ -25,6 +27,8 @@ _TICK_AGE_LEAST_S = 2.0
 _QUIET_S = 10.0
 _LOOK_AGAIN_S_MAX = 5.0
 _JOIN_S = 1.0
+_FREE_BYTES_LEAST = 1 << 20
+_SILENT_S_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class Vitals:
     """What Holdfast knows of its own work; times by the monotonic clock, None: not once yet.
 
     `interval_s` None: there is nothing to sample. `store_within_s`: a round with the store is
-    expected at least this often.
+    expected at least this often. `free_bytes`: on the disk of a ledger in a file.
     """
 
     now: float
@@ -44,6 +48,7 @@ class Vitals:
     broken: str | None = None
     away: str | None = None
     opens: bool = True
+    free_bytes: int | None = None
 
 
 def works(vitals: Vitals) -> tuple[Reason, ...]:
@@ -75,6 +80,11 @@ def _writes(vitals: Vitals) -> Reason:
     if failed_at is not None and vitals.now - failed_at < _QUIET_S:
         text = "the ledger refused a record a moment ago"
         return _reason("ledger", ok=False, text=text, reading=_ago(vitals.now - failed_at))
+    if vitals.free_bytes is not None and vitals.free_bytes < _FREE_BYTES_LEAST:
+        # A ledger to which nothing has to be written yet refuses nothing either.
+        text, least = "the disk of the ledger is full", f"at least {_FREE_BYTES_LEAST >> 10} KiB"
+        free = f"{vitals.free_bytes >> 10} KiB free"
+        return _reason("ledger", ok=False, text=text, reading=free, threshold=least)
     return _reason("ledger", ok=True, text="the ledger takes what is written")
 
 
@@ -104,8 +114,11 @@ def _reason(
     return Reason(rule=rule, ok=ok, text=text, reading=reading, threshold=threshold)
 
 
-def vitals_of(parts: Parts, clock: Clock, lease_s: float) -> Vitals:
-    """Gather what `works` judges. It may take as long as the store does to say who may open."""
+def vitals_of(parts: Parts, clock: Clock, lease_s: float, place: Path | None) -> Vitals:
+    """Gather what `works` judges. It may take as long as the store does to say who may open.
+
+    `place` is the file of the ledger; None where it is in a database.
+    """
     engine, monitor = parts.engine, parts.monitor
     try:
         opens = monitor.may_open() if isinstance(monitor, Monitor) else True
@@ -121,7 +134,18 @@ def vitals_of(parts: Parts, clock: Clock, lease_s: float) -> Vitals:
         broken=parts.ledger.broken or engine.failed,
         away=engine.away,
         opens=opens,
+        free_bytes=_free_bytes(place),
     )
+
+
+def _free_bytes(place: Path | None) -> int | None:
+    if place is None:
+        return None
+    try:
+        found = os.statvfs(place.parent)
+    except OSError:
+        return None  # what is wrong there the ledger itself will say
+    return found.f_bavail * found.f_frsize
 
 
 class DeadMan:
@@ -144,6 +168,7 @@ class DeadMan:
         self._stalled: tuple[str, ...] | None = None
         self._problem: str | None = None
         self._last_ping_at: datetime | None = None
+        self._judged_at: float | None = None
 
     def run(self) -> None:
         """Ping at every interval until stopped; while it stalls, look again sooner than that."""
@@ -159,6 +184,7 @@ class DeadMan:
     def poll(self) -> bool:
         """Judge once, and ping if Holdfast works; say whether it does."""
         stalled = tuple(r.sentence() for r in works(self._vitals()) if not r.ok)
+        self._judged_at = self._clock.monotonic()
         if bool(stalled) != bool(self._stalled) or self._stalled is None:
             self._tell(stalled)
         self._stalled = stalled
@@ -168,13 +194,23 @@ class DeadMan:
 
     def view(self) -> dict[str, Any]:
         """Say for /healthz when the last ping arrived, and why none is sent."""
+        stalled = self._silent() or self._stalled
         return {
             "to": self._host,
-            "works": not self._stalled if self._stalled is not None else None,
-            "why": list(self._stalled or ()),
+            "works": not stalled if stalled is not None else None,
+            "why": list(stalled or ()),
             "last_ping_at": format_at(self._last_ping_at) if self._last_ping_at else None,
             "problem": self._problem,
         }
+
+    def _silent(self) -> tuple[str, ...] | None:
+        """Say that not even the judging gets through: it asks the store, and may hang with it."""
+        if self._judged_at is None:
+            return None
+        quiet_s = self._clock.monotonic() - self._judged_at
+        if quiet_s <= self._settings.every_s + self._settings.timeout_s + _SILENT_S_MAX:
+            return None
+        return (f"whether it works could not be judged for {format_duration(round(quiet_s))}",)
 
     def _tell(self, stalled: tuple[str, ...]) -> None:
         if not stalled:

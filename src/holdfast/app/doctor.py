@@ -74,7 +74,9 @@ def _looked(probe: Probe) -> Sequence[Finding]:
     except HoldfastError as error:
         return [failed(probe.what, error.message)]
     except OSError as error:
-        return [failed(probe.what, f"{error.strerror or error}; check the place and its rights")]
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or error
+        return [failed(probe.what, f"{where}{reason}; check the place and its rights")]
     except Exception as error:  # noqa: BLE001 - one odd answer must not hide the other findings
         return [failed(probe.what, f"can't be looked at ({type(error).__name__}: {error})")]
 

@@ -6,6 +6,7 @@ Whoever can write here decides what Holdfast does, and whoever can read a key ca
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from holdfast.app import audit, heads
@@ -18,6 +19,7 @@ from holdfast.app.doctor_findings import (
     failed,
     fine,
     found,
+    judge_owner,
     judge_place_rights,
     judge_secret_rights,
 )
@@ -36,14 +38,16 @@ def file_probes(look: Look) -> Iterator[Probe]:
     """List what there is to look at among the files."""
     installation = look.installation
     directory = installation.directory
+    # Whoever runs Holdfast may be somebody else than the one who asks the doctor.
+    ours = frozenset({0, os.geteuid(), directory.stat().st_uid})
     for what, path in (
         ("directory", directory),
         (CONFIG_NAME, directory / CONFIG_NAME),
         (installation.config.catalogue, directory / installation.config.catalogue),
     ):
-        yield Probe(area=_AREA, what=what, look=lambda w=what, p=path: _rights(w, p))  # type: ignore[misc]
+        yield Probe(area=_AREA, what=what, look=partial(_rights, what, path, ours))
     folder = directory / installation.config.runbooks
-    yield Probe(area=_AREA, what="runbooks", look=lambda: _runbooks(folder))
+    yield Probe(area=_AREA, what="runbooks", look=partial(_runbooks, folder, ours))
     for name, variable in (
         (heads.KEY_NAME, heads.KEY_VARIABLE),
         (audit.KEY_NAME, audit.KEY_VARIABLE),
@@ -54,8 +58,8 @@ def file_probes(look: Look) -> Iterator[Probe]:
     yield Probe(area=_AREA, what="free space", look=lambda: [_room(directory)])
 
 
-def _rights(what: str, path: Path) -> Iterator[Finding]:
-    yield judge_place_rights(what, path.stat().st_mode)
+def _rights(what: str, path: Path, ours: frozenset[int]) -> Iterator[Finding]:
+    yield _judged(what, path, ours)
     if path.is_dir() and not os.access(path, os.W_OK):
         yield found(
             what,
@@ -65,12 +69,15 @@ def _rights(what: str, path: Path) -> Iterator[Finding]:
         )
 
 
-def _runbooks(folder: Path) -> Iterator[Finding]:
+def _judged(what: str, path: Path, ours: frozenset[int]) -> Finding:
+    facts = path.stat()
+    return judge_owner(what, facts.st_uid, ours) or judge_place_rights(what, facts.st_mode)
+
+
+def _runbooks(folder: Path, ours: frozenset[int]) -> Iterator[Finding]:
     """A runbook is what is done by itself: nobody else may write one."""
     places = [folder, *sorted(path for path in folder.rglob("*") if not path.is_symlink())]
-    judged = [
-        judge_place_rights(str(p.relative_to(folder.parent)), p.stat().st_mode) for p in places
-    ]
+    judged = [_judged(str(p.relative_to(folder.parent)), p, ours) for p in places]
     bad = [finding for finding in judged if finding.level is not Level.OK]
     yield from bad or [fine("runbooks", f"{len(places) - 1} files, which only we can change")]
 
@@ -97,7 +104,7 @@ def _plain_secrets(path: Path) -> Iterator[Finding]:
     yield found(
         "secrets",
         level,
-        f"{', '.join(plain)}: written out in {path.name}{readable}",
+        f"written out in {path.name}{readable}: {', '.join(plain)}",
         "write ${NAME} there and set it in the environment",
     )
 

@@ -4,8 +4,9 @@ A finding says what was looked at, what it is, how bad that is, and what to do. 
 broken: an unsafe installation works, and may do or show what nobody meant it to.
 """
 
+import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,6 +17,7 @@ from holdfast.kernel.redact import bounded
 
 SKEW_MAX_S = 2.0
 _SHOWN_MAX = 300
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ANY_CHANGE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -115,9 +117,14 @@ def failed(what: str, message: str, level: Level = Level.ERROR) -> Finding:
     return Finding(what=what, level=level, value=fact, next_step=step)
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Say how many: `1 sample`, `3 samples`."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def clean(text: str) -> str:
-    """Take secrets and line breaks out of what somebody else wrote."""
-    return bounded(" ".join(text.split()), limit=_SHOWN_MAX)
+    """Take secrets, line breaks and error numbers out of what somebody else wrote."""
+    return bounded(_ERRNO.sub("", " ".join(text.split())), limit=_SHOWN_MAX)
 
 
 def judge_clock(what: str, skew_s: float, doubt_s: float) -> Finding:
@@ -148,6 +155,18 @@ def judge_secret_rights(what: str, mode: int) -> Finding:
             what, Level.WARNING, f"rights {rights:03o}: its group can read it", "run `chmod 600`"
         )
     return fine(what, f"rights {rights:03o}")
+
+
+def judge_owner(what: str, uid: int, ours: Collection[int]) -> Finding | None:
+    """Judge whose a file or folder is that steers what Holdfast does; None where it is ours."""
+    if uid in ours:
+        return None
+    return found(
+        what,
+        Level.UNSAFE,
+        f"belongs to user {uid}, who can change it",
+        "run `chown` on it, for the user that runs Holdfast",
+    )
 
 
 def judge_place_rights(what: str, mode: int) -> Finding:

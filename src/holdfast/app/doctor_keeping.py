@@ -10,7 +10,17 @@ from pathlib import Path
 
 import apsw
 
-from holdfast.app.doctor_findings import Finding, Level, Look, Probe, failed, fine, found, told
+from holdfast.app.doctor_findings import (
+    Finding,
+    Level,
+    Look,
+    Probe,
+    counted,
+    failed,
+    fine,
+    found,
+    told,
+)
 from holdfast.app.doctor_reach import reached
 from holdfast.app.ledger_place import database_address
 from holdfast.app.models import ExportModel
@@ -114,7 +124,7 @@ def judge_tokens(system: SystemState, clock: Clock, *, intake: bool = False) -> 
             "run `holdfast init` on a fresh ledger, or restore a backup that has one",
         )
     people = {t.name for t in good if t.kind == TokenKind.PERSON}
-    yield fine("tokens", f"{len(good)} valid, of {len(people)} people")
+    yield fine("tokens", f"{len(good)} valid, of {counted(len(people), 'person', 'people')}")
     for token in good:
         if token.expires_at - now < _SOON:
             yield _ends_soon(token)

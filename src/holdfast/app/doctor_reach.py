@@ -16,6 +16,7 @@ from holdfast.app.doctor_findings import (
     Level,
     Look,
     Probe,
+    counted,
     failed,
     fine,
     found,
@@ -114,7 +115,7 @@ def _scrape(what: str, service: Service, url: str, look: Look) -> Iterator[Findi
     except ScrapeError as error:
         yield failed(what, error.message)
         return
-    yield fine(what, f"answers {len(samples)} metrics")
+    yield fine(what, f"answers, {counted(len(samples), 'sample')}")
     for name, spec in service.scraped.items():
         for selector in selectors_of(spec):
             if not selector.pick(samples):

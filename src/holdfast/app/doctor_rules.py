@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from holdfast.app.doctor_findings import Finding, Level, Look, Probe, failed, fine, found, told
+from holdfast.app.doctor_findings import (
+    Finding,
+    Level,
+    Look,
+    Probe,
+    counted,
+    failed,
+    fine,
+    found,
+    told,
+)
 from holdfast.app.doctor_reach import is_loopback
 from holdfast.app.installation import Installation
 from holdfast.app.linting import lint_installation
@@ -98,7 +108,7 @@ def judge_people(installation: Installation) -> Iterator[Finding]:
             "on call", Level.WARNING, f"nobody for {shown}", "set on_call to a contact there"
         )
     elif catalogue.services:
-        yield fine("on call", f"somebody for each of {len(catalogue.services)} services")
+        yield fine("on call", f"somebody for {counted(len(catalogue.services), 'service')}")
     if config.notify.webhook is None:
         by_webhook = [c.id for c in catalogue.contacts.values() if "webhook" in c.page]
         if by_webhook:
@@ -131,7 +141,8 @@ def judge_runbooks(installation: Installation) -> Iterator[Finding]:
             yield found(
                 "runbooks",
                 level,
-                f"{len(bad)} {severity.value}s in {count} runbooks, the first: {first['text']}",
+                f"{counted(len(bad), severity.value)} in {counted(count, 'runbook')}, "
+                f"the first: {first['text']}",
                 "see `holdfast runbook lint`",
             )
     if not findings:

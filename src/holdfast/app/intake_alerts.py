@@ -29,7 +29,7 @@ UNNAMED = "unnamed"
 STRANGERS_MOST = 25
 STRANGERS = f"more than {STRANGERS_MOST} services that the catalogue does not name"
 LABELS_MAX, LABEL_MAX, ANNOTATIONS_MAX, ANNOTATION_MAX = 64, 256, 16, 1000
-_TOLD_MAX, _APART_MAX = 300, 120
+_TOLD_MAX, _APART_MAX, _NAME_MAX = 300, 120, 80
 _CRITICAL = frozenset({"critical", "page", "emergency", "fatal"})
 _SUMMARIES = ("summary", "message", "title", "description")
 _NOT_APART = frozenset({"alertname"})
@@ -129,15 +129,21 @@ def _place(
     known = ((label, rules.services.get(value, value)) for label, value in given)
     found = next(((label, value) for label, value in known if value in catalogue.services), None)
     label, value = found or (given[0] if given else ("", f"{UNNAMED} ({name})"))
-    service = value if found else plain(value, LABEL_MAX)
+    service = value if found else plain(value, _NAME_MAX)
     regions = catalogue.services[service].regions if found else ()
     region_label, region = _region(labels, rules, regions)
     return Place(
         service=service,
         region=region,
         group=groups.get(service, (service,)),
-        used=frozenset({label, region_label}),
+        # A name that was cut is told apart by the label itself.
+        used=frozenset({label, region_label})
+        - {name for name, shown in ((label, service), (region_label, region)) if _is_cut(shown)},
     )
+
+
+def _is_cut(shown: str) -> bool:
+    return len(shown) == _NAME_MAX and shown.endswith("…")
 
 
 def _region(
@@ -150,7 +156,7 @@ def _region(
     if len(regions) == 1:
         return "", regions[0]
     if given and not regions:
-        return given[0][0], plain(given[0][1], LABEL_MAX)
+        return given[0][0], plain(given[0][1], _NAME_MAX)
     return "", NO_REGION
 
 
@@ -259,16 +265,13 @@ def facts_of(
     The metrics of their services count as evidence: what was normal before the first of them.
     """
     ordered = sorted(signals, key=lambda s: (s["state"] != "bad", s["severity"] != "critical"))
-    first = ordered[0]
     services = tuple(dict.fromkeys(signal["service"] for signal in ordered))
     known = [catalogue.services[name] for name in group if name in catalogue.services]
     started_at = min(signal["starts_at"] for signal in ordered)
     more = len(ordered) - _REASONS_TOLD
     told = [signal["reason"] for signal in ordered[:_REASONS_TOLD]]
     return OpeningFacts(
-        title=f"alert {first['labels'].get('alertname') or UNNAMED} on {first['service']}"
-        + (f" in {first['region']}" if first["region"] != NO_REGION else "")
-        + (f", and {len(ordered) - 1} more" if len(ordered) > 1 else ""),
+        title=_title(ordered),
         severity="critical" if any(s["severity"] == "critical" for s in ordered) else "warning",
         services=services,
         group=group,
@@ -289,6 +292,14 @@ def facts_of(
             name: catalogue.services[name].owners for name in services if name in catalogue.services
         },
     )
+
+
+def _title(ordered: Sequence[Mapping[str, Any]]) -> str:
+    first = ordered[0]
+    where = f" in {first['region']}" if first["region"] != NO_REGION else ""
+    more = f", and {len(ordered) - 1} more" if len(ordered) > 1 else ""
+    name = plain(first["labels"].get("alertname") or UNNAMED, _NAME_MAX)
+    return f"alert {name} on {first['service']}{where}{more}"
 
 
 def _regions(signals: Iterable[Mapping[str, Any]], catalogue: Catalogue) -> tuple[str, ...]:

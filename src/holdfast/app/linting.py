@@ -170,7 +170,9 @@ class _Linting:
             # Without a service nothing is set up yet, and saying so is no help.
             checks, missing = CHECKS | here, CHECKS - here if services else missing
         return Ground(
-            incident_types=(*_TYPES.values(), UNKNOWN, *self.alert_types.values()),
+            incident_types=tuple(
+                dict.fromkeys((*_TYPES.values(), UNKNOWN, *self.alert_types.values()))
+            ),
             checks=checks,
             missing_checks=missing,
             services={name: service.runbooks for name, service in services.items()},

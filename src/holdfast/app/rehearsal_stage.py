@@ -220,7 +220,7 @@ class Stage:
             problem=None,
             checks={name: checks[name] for name in command.checks if name in checks},
             symptom=self._symptom(command.series),
-            log=[entry for entry in self._log if entry.target == command.target],
+            log=[e for e in self._log if e.target in (command.target, *command.aliases)],
             acting=(),
             freeze=self.known.freeze,
             system_seq=0,

@@ -31,7 +31,7 @@ FOLDER = "reports"
 _PREFIX = "would-have-done-"
 # Without what was deployed before, nobody can tell a rollback from a new release.
 _CHANGES_BEFORE = timedelta(days=7)
-_CHANGES_MOST = 2000
+_CHANGES_MOST = 20_000
 _READ_TOGETHER = 200
 _MADE_UP_FOR_DAYS = 7
 _WAIT_S_MAX = 30.0
@@ -73,6 +73,8 @@ def _changes(
     """Gather what was told and what the deployments table says."""
     found = list(ledger.changes_since(since, _CHANGES_MOST))
     unread: list[str] = []
+    if len(found) >= _CHANGES_MOST:
+        unread.append(f"only the newest {_CHANGES_MOST} changes that were told were read")
     if config.deployments is not None:
         source = DeploymentsSource(config.deployments.dsn, table=config.deployments.table)
         try:

@@ -14,6 +14,7 @@ from holdfast.app.build import Parts, build
 from holdfast.app.dead_man import DeadMan, dead_man, vitals_of
 from holdfast.app.installation import Installation
 from holdfast.app.intake import IntakeDesk
+from holdfast.app.ledger_place import database_address
 from holdfast.app.linting import refuse_broken_runbooks
 from holdfast.app.lock import Detector, detector_of, only_one
 from holdfast.app.report import daily_report
@@ -38,11 +39,12 @@ def serve(installation: Installation, *, as_json: bool) -> int:
         detector = stack.enter_context(_only_opener(parts))
         stack.enter_context(on_signal(lambda: stop(parts)))
         config, clock = installation.config, parts.engine.carrier.clock
+        place = database_address(installation.directory).path
         stack.enter_context(daily_report(installation, parts.ledger, watcher.notice, clock))
         switch = stack.enter_context(
             dead_man(
                 config.dead_man,
-                lambda: vitals_of(parts, clock, config.lease_s),
+                lambda: vitals_of(parts, clock, config.lease_s, place),
                 watcher.notice,
                 clock,
             )

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from holdfast.engine import Tick
 from holdfast.engine.maintenance import Suppressed
 from holdfast.incident import Kind, Record, line
+from holdfast.incident.timeline import one_line
 from holdfast.kernel.clock import format_at
 from holdfast.kernel.redact import redact
 
@@ -188,7 +189,7 @@ class StdoutWatcher:
         self._say({"event": "trouble", "text": self._trouble}, f"trouble: {self._trouble}")
 
     def _say(self, data: Mapping[str, Any], text: str) -> None:
-        out = json.dumps(_finite(data), ensure_ascii=False) if self._json else text
+        out = json.dumps(_finite(data), ensure_ascii=False) if self._json else _shown(text)
         with self._lock:
             try:
                 self._stream.write(out + "\n")
@@ -196,6 +197,11 @@ class StdoutWatcher:
             except (OSError, ValueError):
                 # Nobody reads any more, or the log's disk is full. The ledger has it all.
                 return
+
+
+def _shown(text: str) -> str:
+    """Give the lines of a text without what steers a terminal: some of it is others' words."""
+    return "\n".join(each if each.isprintable() else one_line(each) for each in text.split("\n"))
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value

@@ -77,7 +77,8 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode()
     except OSError as error:
         raise BadInputError(
-            f"can't read {path}: {error.strerror}; run `holdfast init {path.parent}` or give --dir"
+            f"can't read {path}: {error.strerror}; correct its name, run"
+            f" `holdfast init {path.parent}`, or give --dir"
         ) from None
     except UnicodeDecodeError as error:
         raise BadInputError(

@@ -1,6 +1,7 @@
 """doctor: the installation, looked over."""
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
@@ -42,17 +43,27 @@ def doctor(*, directory: Dir = HERE, as_json: Json = False) -> None:
 
 
 def _show(report: "Report") -> None:
+    output.fitted(_lines(report))
+
+
+def _lines(report: "Report") -> Iterator[str]:
     everything = [each for found in report.findings.values() for each in found]
     level_width = max((len(each.level) for each in everything), default=0)
     width = max((len(each.what) for each in everything), default=0)
     for area, found in report.findings.items():
         if found:
-            output.line(area)
+            yield area
         for each in found:
             level = "" if each.level == "ok" else each.level
-            output.line(f"  {level.ljust(level_width)}  {each.what.ljust(width)}  {each.value}")
+            yield f"  {level.ljust(level_width)}  {each.what.ljust(width)}  {each.value}"
             if each.next_step:
-                output.line(f"  {' ' * level_width}  {' ' * width}  -> {each.next_step}")
-    output.line()
-    counted = ", ".join(f"{count} {level}" for level, count in report.counts.items() if count)
-    output.line(f"{'fit for work' if report.ok else 'not fit'}: {counted}")
+                yield f"  {' ' * level_width}  {' ' * width}  -> {each.next_step}"
+    yield ""
+    counts = [_counted(count, level) for level, count in report.counts.items() if count]
+    yield f"{'fit for work' if report.ok else 'not fit'}: {', '.join(counts)}"
+
+
+def _counted(count: int, level: str) -> str:
+    return (
+        f"{count} {level}s" if count > 1 and level in {"warning", "error"} else f"{count} {level}"
+    )

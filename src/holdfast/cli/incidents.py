@@ -59,7 +59,8 @@ def list_incidents(*, directory: Dir = HERE, as_json: Json = False) -> None:
         }
         for row in found
     ]
-    columns = ("incident", "state", "severity", "opened", "reopened", "type", "cause", "title")
+    reopened = ("reopened",) if any(row["reopened"] for row in rows) else ()
+    columns = ("incident", "state", "severity", "opened", *reopened, "type", "cause", "title")
     output.table(rows, columns, empty="no incident so far")
 
 
@@ -84,7 +85,7 @@ def show(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False)
     if as_json:
         output.document(view)
     else:
-        output.lines(incident_text(view))
+        output.fitted(incident_text(view))
 
 
 def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:
@@ -101,8 +102,7 @@ def timeline(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = Fa
     if as_json:
         output.document({"incident_id": incident_id, "timeline": entries})
         return
-    for entry in entries:
-        output.line(timeline_line(entry))
+    output.fitted(timeline_line(entry) for entry in entries)
 
 
 def steps(incident_id: Incident, *, directory: Dir = HERE, as_json: Json = False) -> None:

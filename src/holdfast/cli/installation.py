@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli import output
 from holdfast.cli.options import HERE, Dir, Json, add
+
+if TYPE_CHECKING:
+    from holdfast.app.new import Created
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,12 +60,15 @@ def init(
             }
         )
         return
+    _tell_made(made, begun=from_prometheus is not None)
+
+
+def _tell_made(made: "Created", *, begun: bool) -> None:
+    """Say what was written, the token, and what comes next; `begun`: a catalogue from jobs."""
     width = max((len(name) for name in (*dict(made.files), *made.kept)), default=0)
     output.line(f"In {made.directory.resolve()}:")
-    for name, why in made.files:
-        output.line(f"  wrote  {name.ljust(width)}  {why}")
-    for name in made.kept:
-        output.line(f"  kept   {name.ljust(width)}  it was there before")
+    output.fitted(f"  wrote  {name.ljust(width)}  {why}" for name, why in made.files)
+    output.fitted(f"  kept   {name.ljust(width)}  it was there before" for name in made.kept)
     output.line()
     if made.token:
         output.line("Your token. It is shown this once; whoever has it can direct and approve:")
@@ -70,7 +76,9 @@ def init(
     else:
         output.line("There are tokens already, so none was made; see `holdfast token --help`.")
     output.line()
-    output.line(f"Next: describe your services in {made.directory / 'services.yaml'}, then")
+    services = made.directory / "services.yaml"
+    todo = "look over the" if begun and "services.yaml" in dict(made.files) else "describe your"
+    output.line(f"Next: {todo} services in {services}, then")
     output.line(f"  holdfast doctor --dir {made.directory}")
     output.line(f"  holdfast serve --dir {made.directory}")
 

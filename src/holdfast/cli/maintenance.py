@@ -58,7 +58,8 @@ def add_one(
         starts_at, ends_at = window_span(desk.clock.now(), start, until, lasting)
         fact = add_window(desk, scope, starts_at, ends_at, because)
     shown = {"from": format_at(fact.starts_at), "to": format_at(fact.ends_at)}
-    text = f"{fact.window_id}: {fact.scope} is in maintenance from {shown['from']} to {shown['to']}"
+    span = f"from {_minute(shown['from'])} to {_minute(shown['to'])}"
+    text = f"{fact.window_id}: {fact.scope} is in maintenance {span}"
     if as_json:
         said = {"window_id": fact.window_id, "scope": fact.scope, **shown}
         output.document({"ok": True, "message": text, **said})

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from holdfast.cli.fitting import fitted_line, fitted_table, room
+
 
 def document(value: object) -> None:
     """Print one JSON document."""
@@ -39,19 +41,16 @@ def note(text: str) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
-    """Print rows under headings, as wide as they need to be; `empty` where there is no row."""
+    """Print rows under headings, as wide as they need to be but for a terminal that is narrower.
+
+    `empty` is printed where there is no row.
+    """
     if not rows:
         line(empty)
         return
     shown = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [
-        max(len(heading), *(len(cells[i]) for cells in shown)) for i, heading in enumerate(columns)
-    ]
     headings = [column.upper().replace("_", " ") for column in columns]
-    for cells in [headings, *shown]:
-        line(
-            "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        )
+    lines(fitted_table([headings, *shown], room()))
 
 
 def _cell(value: object) -> str:
@@ -62,6 +61,13 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+def fitted(texts: Iterable[str]) -> None:
+    """Print many lines, each broken by words where a terminal is narrower."""
+    columns = room()
+    for text in texts:
+        lines([text] if columns is None else fitted_line(text, columns))
 
 
 def lines(texts: Iterable[str]) -> None:

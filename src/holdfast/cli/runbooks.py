@@ -187,6 +187,6 @@ def rehearse(
     if as_json:
         output.document(found.data)
     else:
-        output.lines(rehearsal_text(found.data))
+        output.fitted(rehearsal_text(found.data))
     if not found.passed:
         raise typer.Exit(1)

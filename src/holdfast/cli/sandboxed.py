@@ -43,7 +43,10 @@ def gameday(
     ] = None,
     *,
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each scenario.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="How many at once.")] = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=16, help="How many at once; by default 3 a processor, at most 6."),
+    ] = None,
     vary: Annotated[int, typer.Option(help="Rename and reshape the platform by this seed.")] = 0,
     as_json: Json = False,
 ) -> None:

@@ -43,9 +43,10 @@ def _standing(view: View) -> Iterator[str]:
     where = ", ".join(view["regions"]) or "unknown"
     kind = view["incident_type"] or "not classified yet"
     yield f"  began      {_when(view['started_at'])}, in {where}; mode {view['mode']}"
-    yield f"  what       {kind}; cause: {view['root_entity'] or 'not known'}"
+    yield f"  what       {kind}; {_cause(view)}"
     if view["reopened"]:
-        yield f"  reopened   {view['reopened']} times: the trouble came back after it was resolved"
+        times = "once" if view["reopened"] == 1 else f"{view['reopened']} times"
+        yield f"  reopened   {times}: the trouble came back after it was resolved"
     if view["follows"]:
         earlier = view["follows"]
         yield f"  follows    {earlier['incident_id']}, {earlier['phase']} at {earlier['ended_at']}"
@@ -67,6 +68,18 @@ def _standing(view: View) -> Iterator[str]:
         yield f"  waits for  {', '.join(view['waiting_for'])}"
     if view["ending"]:
         yield f"  ended      {view['ending']}"
+
+
+def _cause(view: View) -> str:
+    """Name the cause with how sure that is: it is inferred, and may rest on little."""
+    if not view["root_entity"]:
+        return "cause: not known"
+    first = next(iter(view["hypotheses"]), None)
+    if first is None or first["entity"] != view["root_entity"]:
+        return f"cause: {view['root_entity']}"
+    if first["mechanism"] == "unknown":
+        return f"cause: not known, maybe in {first['entity']}"
+    return f"cause: {first['entity']}, {first['confidence']}"
 
 
 def _who(view: View) -> str:
@@ -100,10 +113,18 @@ def _next(view: View) -> Iterator[str]:
         lines.extend(f"holdfast thaw --scope {scope} --because TEXT" for scope in scopes)
         if view["held"] and not lines_about_doubt(view):
             lines.append(f"holdfast resume {name} --because TEXT")
+        if view["held"] or _is_up_to_people(view):
+            lines.append(f"holdfast did {name} ACTION TARGET --because TEXT")
+            lines.append(f"holdfast incident dismiss {name} --because TEXT")
     if lines:
         yield ""
         yield "Next"
         yield from (f"  {line}" for line in lines)
+
+
+def _is_up_to_people(view: View) -> bool:
+    """Whether the last step was only shown or refused, so that somebody has to do something."""
+    return bool(view["steps"]) and view["steps"][-1]["status"] == "blocked"
 
 
 def lines_about_doubt(view: View) -> bool:

@@ -17,6 +17,7 @@ UNKNOWN = "unknown"
 # signal that is bad -> incident type, most telling first
 TYPE_TABLE: tuple[tuple[str, str], ...] = (
     (UP, "service_down"),
+    ("reachable", "service_down"),  # what a query says where nothing is scraped
     ("disk", "disk_full"),
     ("connections", "connection_leak"),
     ("memory", "memory_growth"),

@@ -157,7 +157,8 @@ class Carrier:
         names = [name for name in command.checks if name in self.checks.names]
         checks = self.checks.run(context, names) if names else {}
         since = now - self._log_window()
-        log = self.ledger.actions_on(command.target, since)
+        places = (command.target, *command.aliases)
+        log = [e for name in places for e in self.ledger.actions_on(name, since)]
         siblings = [e for name in command.siblings for e in self.ledger.actions_on(name, since)]
         acting = {e.incident_id for e in log if not e.settled} - {case.incident_id}
         return Prepared(

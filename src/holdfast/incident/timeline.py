@@ -89,7 +89,7 @@ def _checks(data: Mapping[str, Any]) -> str:
     well = [name for name, result in results.items() if result["status"] == "healthy"]
     if well:
         told.append(f"healthy: {', '.join(well)}")
-    return f"{len(results)} checks: {'; '.join(told)}"
+    return f"{_count(results, 'check')}: {'; '.join(told)}"
 
 
 def _classified(data: Mapping[str, Any]) -> str:

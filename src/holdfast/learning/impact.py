@@ -16,7 +16,11 @@ from holdfast.learning.account import Account
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesImpact:
-    """One series: its normal range, the worst recorded value, and when it was out of range."""
+    """One series: its normal range, the worst recorded value, and when it was out of range.
+
+    `lasted_s`: seconds out of range, as far as every end is recorded; the time between a recovery
+    and the return of the trouble is not in it.
+    """
 
     series: str
     severity: str
@@ -25,14 +29,8 @@ class SeriesImpact:
     worst: float | None
     since: datetime | None
     until: datetime | None
+    lasted_s: float | None
     seqs: tuple[int, ...]
-
-    @property
-    def lasted_s(self) -> float | None:
-        """Seconds out of range, as far as both ends are recorded."""
-        if self.since is None or self.until is None:
-            return None
-        return (self.until - self.since).total_seconds()
 
     @property
     def times_the_range(self) -> float | None:
@@ -51,11 +49,11 @@ def impact(account: Account) -> tuple[SeriesImpact, ...]:
 
 
 def _signals(account: Account) -> Iterator[tuple[Record, Mapping[str, Any]]]:
-    for record in account.all(Kind.INCIDENT_OPENED, Kind.SIGNAL_ATTACHED):
-        if record.kind == Kind.INCIDENT_OPENED:
-            yield from ((record, signal) for signal in record.data["signals"])
-        else:
+    for record in account.all(Kind.INCIDENT_OPENED, Kind.SIGNAL_ATTACHED, Kind.REOPENED):
+        if record.kind == Kind.SIGNAL_ATTACHED:
             yield record, record.data["signal"]
+        else:
+            yield from ((record, signal) for signal in record.data.get("signals", ()))
 
 
 def _one(
@@ -75,8 +73,25 @@ def _one(
         worst=_worst([float(v) for v in values if isinstance(v, (int, float))], low, high),
         since=_at(first.get("at")) or account.state.started_at,
         until=ended,
+        lasted_s=_lasted_s(account, pairs),
         seqs=(*(record.seq for record, _ in pairs), *ended_by),
     )
+
+
+def _lasted_s(account: Account, pairs: list[tuple[Record, Mapping[str, Any]]]) -> float | None:
+    """Add up the times out of range; None while it is. A proven recovery ends one too."""
+    seen = [
+        (record.seq, _at(signal.get("at")) or record.at, signal.get("state") == "returned")
+        for record, signal in pairs
+    ]
+    ended = [(r.seq, r.at, True) for r in account.all(Kind.RESOLVED, Kind.DISMISSED)]
+    total_s, since = 0.0, None
+    for _, at, over in sorted(seen + ended):
+        if not over:
+            since = since or at
+        elif since is not None:
+            total_s, since = total_s + (at - since).total_seconds(), None
+    return None if since is not None else total_s
 
 
 def _fresh_readings(account: Account, series: str) -> list[Any]:

@@ -99,6 +99,10 @@ def _story(account: Account) -> str:
     if state.resolved_at is not None:
         proof = cite(*(record.seq for record in account.all(Kind.RESOLVED)[-1:]))
         told.append(f"Recovered {seconds(took.recover_s)} after it began{proof}.")
+    if again := account.all(Kind.REOPENED):
+        times = "once" if len(again) == 1 else f"{len(again)} times"
+        came = cite(*(record.seq for record in again))
+        told.append(f"It came back {times} after it was taken for resolved{came}.")
     return " ".join(told) or f"What happened is {ABSENT}."
 
 

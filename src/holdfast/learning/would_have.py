@@ -242,14 +242,17 @@ class _Found:
 def _step(found: _Found, attempt: Attempt, record: Record) -> WouldHave:
     data = attempt.proposed.data
     asked = [r for r in record.data["verdict"].get("reasons", ()) if not r["ok"]]
-    compared, why, earlier_s = _compare(found, str(data["action"]), str(data["target"]), record.at)
+    asks = any(reason["rule"] != _OBSERVE_RULE for reason in asked)
+    compared, why, earlier_s = _compare(
+        found, str(data["action"]), str(data["target"]), record.at, asks=asks
+    )
     return WouldHave(
         step_id=attempt.step_id,
         action=str(data["action"]),
         target=str(data["target"]),
         at=record.at,
         seq=record.seq,
-        after_approval=any(reason["rule"] != _OBSERVE_RULE for reason in asked),
+        after_approval=asks,
         compared=compared,
         why=why,
         earlier_s=earlier_s,
@@ -259,13 +262,16 @@ def _step(found: _Found, attempt: Attempt, record: Record) -> WouldHave:
 _Verdict = tuple[Compared, str, float | None]
 
 
-def _compare(found: _Found, action: str, target: str, at: datetime) -> _Verdict:
-    """Ask one question after the other; the first that has an answer decides."""
+def _compare(found: _Found, action: str, target: str, at: datetime, *, asks: bool) -> _Verdict:
+    """Ask one question after the other; the first that has an answer decides.
+
+    `asks`: the step would have waited for an approval first.
+    """
     if alarm := false_alarm(found.account):
         return Compared.FALSE_ALARM, alarm, None
     same = [p for p in found.people if p.action == action and _same_place(p.target, target)]
     if same:
-        return _agreed(found, same[0], at)
+        return _agreed(found, same[0], at, asks=asks)
     service = split_instance(target)[0]
     for person in found.people:
         opposite = frozenset({person.action, action}) in _OPPOSITES
@@ -276,7 +282,7 @@ def _compare(found: _Found, action: str, target: str, at: datetime) -> _Verdict:
     return _nobody_acted(found, at)
 
 
-def _agreed(found: _Found, person: ByPerson, at: datetime) -> _Verdict:
+def _agreed(found: _Found, person: ByPerson, at: datetime, *, asks: bool) -> _Verdict:
     gone = found.gone_at
     if person.done_at is not None and gone is not None and gone < person.done_at:
         text = f"{_who(person)}, and by then the trouble was gone for {_since(gone, person)}"
@@ -286,8 +292,12 @@ def _agreed(found: _Found, person: ByPerson, at: datetime) -> _Verdict:
         return Compared.AGREED, text, None
     earlier_s = (person.told_at - at).total_seconds()
     word = "before" if earlier_s >= 0 else "after"
-    how = "did" if person.done_at else "reported"
-    text = f"{_who(person)}; it would have been {seconds(abs(earlier_s))} {word} that was {how}"
+    how = "done" if person.done_at else "reported"
+    apart = f"{seconds(abs(earlier_s))} {word} that was {how}"
+    if asks:
+        # How long somebody would have taken to approve it can't be known.
+        return Compared.AGREED, f"{_who(person)}; approval would have been asked for {apart}", None
+    text = f"{_who(person)}; it would have been {apart}"
     return Compared.AGREED, text, earlier_s
 
 

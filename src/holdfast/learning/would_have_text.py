@@ -27,7 +27,10 @@ _FIGURES = (
     ("incidents", "Incidents"),
     ("would_have_steps", "Steps that would have been performed"),
     ("agreed", "... on which people agreed: the same action on the same target"),
-    ("minutes_earlier_median", "... earlier than that was done or reported, median in minutes"),
+    (
+        "minutes_earlier_median",
+        "... earlier than that was done or reported, median in minutes; of those without approval",
+    ),
     ("different", "... where people did something else, or the same elsewhere"),
     ("contradicting", "... where people did the opposite"),
     (
@@ -83,7 +86,7 @@ def _against(report: Report) -> Iterator[str]:
         for step in told.steps:
             if step.compared in SPEAKS_AGAINST:
                 yield (
-                    f"{escape(told.incident_id)}: {escape(step.what)} would have been wrong or not "
+                    f"{escape(told.incident_id)}: {escape(step.what)} may have been wrong or not "
                     f"needed: {_short(step.why)}{cite(step.seq)}."
                 )
 

@@ -179,6 +179,9 @@ class Server:
             # What we ask for has an index. A plan made while a table was small must not read all
             # of it once it is big: plans are kept for as long as the session.
             "-c enable_seqscan=off",
+            # That makes the plans that can't do without one look dear enough to be compiled, which
+            # takes a hundred times as long as what they then do.
+            "-c jit=off",
             f"-c holdfast.ahead_s={self.ahead_s}" if self.ahead_s else "",
         ]
         wanted: dict[str, Any] = {

@@ -81,7 +81,13 @@ def on_observed(state: State, event: Observed) -> tuple[Command, ...]:
     request = event.request
     data = {**request.data, "observed": dict(event.observed)}
     draft = Draft(kind=Kind.MANUAL_ACTION_REPORTED, actor=request.actor, data=data)
-    message = f"recorded; {request.data['target']} was observed: {_short(event.observed)}"
+    target, problem = request.data["target"], event.observed.get("problem")
+    seen = (
+        f"{target} could not be looked at: {problem}"
+        if problem
+        else f"{target} was observed: {_short(event.observed)}"
+    )
+    message = f"recorded; {seen}"
     drafts = (*_on_it(state, request), draft)
     return (_write(request, drafts, Answer(ok=True, message=message)),)
 
@@ -136,9 +142,7 @@ def _not_ended(case: _Case) -> None:
 def _ack(case: _Case) -> tuple[Command, ...]:
     _not_ended(case)
     draft = _draft(case, Kind.ACKNOWLEDGED, {"note": case.data.get("because")})
-    return _done(
-        case, (draft,), f"{case.state.incident_id} is acknowledged by {case.request.actor.id}"
-    )
+    return _done(case, (draft,), f"acknowledged by {case.request.actor.id}")
 
 
 def _dismiss(case: _Case) -> tuple[Command, ...]:

@@ -54,6 +54,7 @@ class Prepare:
     series: tuple[SignalKey, ...]
     checks: tuple[str, ...]
     siblings: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -307,11 +307,11 @@ def _no_plan(incident_type: str, entity: str, found: Match) -> str:
         f"{miss.runbook.name}: {', '.join(reason.text for reason in miss.reasons)}"
         for miss in found.near_misses
     )
-    nearest = f" Nearest: {misses}." if misses else ""
+    nearest = f"; nearest: {misses}" if misses else ""
     if found.alternatives:
         tied = "; ".join(reason.text for reason in found.reasons)
         return f"no runbook for {incident_type} on {entity} can be told from the others: {tied}"
-    return f"no runbook fits {incident_type} on {entity}, and nothing is done on a guess.{nearest}"
+    return f"no runbook fits {incident_type} on {entity}, and nothing is done on a guess{nearest}"
 
 
 def _considered(found: Match, why: str) -> dict[str, Any]:

@@ -230,7 +230,17 @@ def prepare(state: State, step: Step, now: datetime, world: World) -> Prepare:
         series=symptom_series(state),
         checks=tuple(sorted(names)),
         siblings=_siblings(step.target, world),
+        aliases=_aliases(step.target, world),
     )
+
+
+def _aliases(target: str, world: World) -> tuple[str, ...]:
+    """List the other names of the same place: limits count what was done to it by any of them."""
+    name, _ = split_instance(target)
+    service = world.catalogue.services.get(name)
+    if service is None or len(service.regions) != 1:
+        return ()
+    return tuple(place for place in (name, f"{name}@{service.regions[0]}") if place != target)
 
 
 def _siblings(target: str, world: World) -> tuple[str, ...]:

@@ -28,6 +28,9 @@ PLAYER = (sys.executable, "-m", "holdfast.sandbox.play")
 RUN_LIMIT_S = 420.0
 END_LIMIT_S = 30.0
 INTERRUPTED = 130
+# A run takes a minute and, on the average, a fifth of a processor: mostly it waits for samples.
+JOBS_PER_PROCESSOR = 3
+JOBS_MAX = 6
 
 Document = Mapping[str, Any]
 
@@ -36,7 +39,7 @@ def run_gameday(
     scenarios: Sequence[str],
     *,
     runs: int = 1,
-    jobs: int = 2,
+    jobs: int | None = None,
     seed: int = 0,
     as_json: bool = False,
     out: TextIO | None = None,
@@ -51,13 +54,21 @@ def run_gameday(
     report = _Report(out or sys.stdout, as_json=as_json, plans=plans)
     began = SystemClock().monotonic()
     try:
-        for document in _played(plans, jobs=jobs, player=player):
+        for document in _played(plans, jobs=jobs or default_jobs(), player=player):
             report.one(document)
     except KeyboardInterrupt:
         print("stopped by you; every run was ended and nothing is left of them", file=sys.stderr)
         return INTERRUPTED
     report.end(SystemClock().monotonic() - began, seed=seed)
     return 0 if all(document["passed"] for document in report.documents) else 1
+
+
+def default_jobs(processors: int | None = None) -> int:
+    """Say how many runs go side by side so that none is starved; by default on this machine."""
+    if processors is None:
+        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+        processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(JOBS_MAX, JOBS_PER_PROCESSOR * processors)
 
 
 def plans_of(scenarios: Sequence[str], *, runs: int, seed: int) -> list[Plan]:
@@ -73,8 +84,8 @@ def plans_of(scenarios: Sequence[str], *, runs: int, seed: int) -> list[Plan]:
 def _played(plans: Sequence[Plan], *, jobs: int, player: Sequence[str]) -> Iterator[Document]:
     """Yield the documents as the runs end. An exception here ends the runs under way."""
     with _lifeline() as lifeline, ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(_play_one, plan, lifeline, player) for plan in plans]
         try:
+            futures = [pool.submit(_play_one, plan, lifeline, player) for plan in plans]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:

@@ -2,7 +2,8 @@
 
 A query that answers anything but one number is a gap with a reason. An answer that the engine
 itself calls partial is refused: half of a sum looks like an outage. An engine that doesn't answer
-is trouble of ours and says nothing about a service.
+is trouble of ours and says nothing about a service. Whatever it sends takes so much room and time
+and no more.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx2
 
+from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import BadInputError, HoldfastError
 from holdfast.kernel.redact import bounded
 
@@ -66,9 +68,13 @@ class EngineFacts:
 class PrometheusClient:
     """One engine. Thread-safe."""
 
-    def __init__(self, settings: PrometheusSettings, *, connections: int = 1) -> None:
+    def __init__(
+        self, settings: PrometheusSettings, *, connections: int = 1, clock: Clock | None = None
+    ) -> None:
         self.settings = settings
-        headers = {"User-Agent": "holdfast", **settings.headers}
+        self._clock = clock or SystemClock()
+        # What is packed may be a thousand times as large once it is unpacked.
+        headers = {"User-Agent": "holdfast", "Accept-Encoding": "identity", **settings.headers}
         if settings.token is not None:
             headers["Authorization"] = f"Bearer {settings.token}"
         auth = None
@@ -89,7 +95,7 @@ class PrometheusClient:
         Raises QueryError and EngineError.
         """
         kind, result = self._at(query, at)
-        return _finite(result if kind == "scalar" else self._only(result)["value"])
+        return _finite(result if kind == "scalar" else self._only(result).get("value"))
 
     def series(self, query: str, at: datetime) -> tuple[tuple[Mapping[str, str], float], ...]:
         """Answer a query at one moment with all its series: labels and value.
@@ -99,7 +105,10 @@ class PrometheusClient:
         kind, result = self._at(query, at)
         if kind == "scalar":
             return (({}, _finite(result)),)
-        return tuple((each["metric"], _finite(each["value"])) for each in result)
+        try:
+            return tuple((dict(each["metric"]), _finite(each["value"])) for each in result)
+        except (TypeError, ValueError, KeyError):
+            raise QueryError("answered series that have no labels or no value") from None
 
     def numbers(
         self, query: str, *, start: datetime, end: datetime, step_s: float
@@ -120,8 +129,7 @@ class PrometheusClient:
         result = answer.get("result")
         if answer.get("resultType") != "matrix" or not isinstance(result, list):
             raise QueryError("answered no series; write a query that answers a number")
-        samples = ((float(pair[0]), _finite(pair)) for pair in self._only(result)["values"])
-        return tuple((at, value) for at, value in samples if math.isfinite(value))
+        return _samples(self._only(result).get("values"))
 
     def facts(self) -> EngineFacts:
         """Ask the engine what it is and what time it has. Raises EngineError."""
@@ -132,10 +140,9 @@ class PrometheusClient:
             told, body = self._get("status/buildinfo", {})
             if told.status_code == _OK:
                 version = str(json.loads(body)["data"]["version"])
-        except (QueryError, ValueError, KeyError, TypeError):
+        except (QueryError, ValueError, KeyError, TypeError, RecursionError):
             pass  # not every engine tells
-        date = answer.headers.get("date")
-        return EngineFacts(version=version, at=parsedate_to_datetime(date) if date else None)
+        return EngineFacts(version=version, at=_date(answer.headers.get("date")))
 
     def close(self) -> None:
         self._client.close()
@@ -151,8 +158,8 @@ class PrometheusClient:
             raise QueryError(
                 f"answered {len(result)} series; aggregate it to one, such as sum(...)"
             )
-        only: Mapping[str, Any] = result[0]
-        if "value" not in only and "values" not in only:
+        only = result[0]
+        if not isinstance(only, dict) or not {"value", "values"} & only.keys():
             raise QueryError(
                 "answered a histogram; make it a number, such as histogram_quantile(...)"
             )
@@ -183,11 +190,15 @@ class PrometheusClient:
         url = f"{self.settings.url.rstrip('/')}/api/v1/{path}"
         long = sum(map(len, parameters.values())) > _URL_CHARACTERS_MAX
         given = {"data": dict(parameters)} if long else {"params": dict(parameters)}
-        body = bytearray()
+        body, until = bytearray(), self._clock.monotonic() + self.settings.timeout_s
         try:
             with self._client.stream("POST" if long else "GET", url, **given) as answer:  # type: ignore[arg-type]
-                for chunk in answer.iter_bytes():
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise EngineError("packed its answer, unasked; turn that off there")
+                for chunk in answer.iter_raw():
                     body += chunk
+                    if self._clock.monotonic() > until:
+                        raise httpx2.ReadTimeout("byte by byte")
                     if len(body) > BODY_BYTES_MAX:
                         raise QueryError(
                             f"answered more than {BODY_BYTES_MAX // 1_000_000} MB; "
@@ -203,14 +214,14 @@ class PrometheusClient:
                 f"has an address that can't be used ({bounded(str(error))}); correct prometheus.url"
             ) from None
         except httpx2.HTTPError as error:
-            words = bounded(str(error) or type(error).__name__, limit=_SHOWN_MAX)
+            words = _shown(str(error) or type(error).__name__)
             raise EngineError(f"can't be reached ({words}); check that it runs") from None
         return answer, bytes(body)
 
     def _data(self, answer: httpx2.Response, body: bytes) -> Mapping[str, Any]:
         try:
             said = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         said = said if isinstance(said, dict) else {}
         code = answer.status_code
@@ -219,7 +230,7 @@ class PrometheusClient:
                 f"refused us (HTTP {code}); check token, user and password under `prometheus`"
             )
         if said.get("status") == "error" and code in {_BAD_REQUEST, _UNPROCESSABLE}:
-            words = bounded(str(said.get("error", "")), limit=_SHOWN_MAX)
+            words = _shown(said.get("error", ""))
             raise RefusedQueryError(f"refused the query ({words}); correct it")
         if code != _OK or said.get("status") != "success":
             raise EngineError(_no_answer(code, said))
@@ -229,6 +240,12 @@ class PrometheusClient:
         return data if isinstance(data, dict) else {}
 
 
+def _shown(words: object) -> str:
+    """Give somebody else's words without secrets and without what steers a terminal."""
+    clean = bounded(str(words), limit=_SHOWN_MAX)
+    return "".join(letter if letter.isprintable() else " " for letter in clean)
+
+
 def _duration(seconds: float) -> str:
     """Write a length of time as every engine reads it: whole milliseconds."""
     return f"{seconds * 1000:.0f}ms"
@@ -236,7 +253,7 @@ def _duration(seconds: float) -> str:
 
 def _no_answer(code: int, said: Mapping[str, Any]) -> str:
     if said.get("error"):
-        words = bounded(str(said["error"]), limit=_SHOWN_MAX)
+        words = _shown(said["error"])
         return f"answered HTTP {code} ({words}); look at the engine's own log"
     if code in {_OK, _NOT_FOUND}:
         return (
@@ -246,11 +263,27 @@ def _no_answer(code: int, said: Mapping[str, Any]) -> str:
     return f"answered HTTP {code}; look at the engine's own log"
 
 
+def _samples(pairs: Any) -> tuple[tuple[float, float], ...]:  # noqa: ANN401 - as it was written
+    """Read the samples of a range, those that are no finite number left out."""
+    try:
+        read = [(float(at), float(text)) for at, text in pairs]
+    except (TypeError, ValueError, OverflowError):
+        raise QueryError("answered something that is no number; aggregate it to one") from None
+    return tuple((at, value) for at, value in read if math.isfinite(at) and math.isfinite(value))
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError):
+        return None
+
+
 def _finite(pair: Any) -> float:  # noqa: ANN401 - as the engine wrote it
     """Read `[at, "text"]`; NaN for a text such as "NaN" or "+Inf"."""
     try:
         value = float(pair[1])
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, LookupError, OverflowError):
         raise QueryError("answered something that is no number; aggregate it to one") from None
     return value if math.isfinite(value) else math.nan
 

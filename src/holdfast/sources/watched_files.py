@@ -113,7 +113,7 @@ class WatchedFiles:
             "kind": file.kind,
             "service": file.service,
             "region": file.region,
-            "summary": bounded(f"{file.path.name}: {what}", limit=SUMMARY_CHARS_MAX),
+            "summary": bounded(_plain(f"{file.path.name}: {what}"), limit=SUMMARY_CHARS_MAX),
             "author": None,
             "version": None,
             "previous": None,
@@ -125,6 +125,11 @@ class WatchedFiles:
         written = datetime.fromtimestamp(look.mtime_ns / 1e9, UTC)
         since = self._looked_at
         return written if since is not None and since <= written <= now else now
+
+
+def _plain(text: str) -> str:
+    """Give the words of a file without what steers a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _look(path: Path) -> _Look:
