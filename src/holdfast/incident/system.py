@@ -192,8 +192,9 @@ def _opening_suppressed(state: SystemState, record: Record) -> SystemState:
         suppressed[window_id] = tuple(dict.fromkeys((*known, *record.data["series"])))
     facts = record.data.get("facts")  # a record of an older version has none
     kept = dict(state.kept_quiet)
-    for name in record.data["series"] if facts else ():
-        kept.setdefault(name, (record.seq, facts))
+    if facts is not None:
+        for name in record.data["series"]:
+            kept.setdefault(name, (record.seq, facts))
     return replace(state, suppressed=suppressed, kept_quiet=kept)
 
 
