@@ -1,6 +1,8 @@
 """A reply that is lost: what became of the append is read back before anything is decided."""
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -112,6 +114,23 @@ def test_what_a_person_asked_for_is_there_once_when_the_reply_is_lost(
     assert line.hit.is_set()
     assert len(ledger.requests(claim.incident_id)) + ledger.system_seq() == 1
     assert ledger.system_seq() == len(ledger.records("_system"))
+
+
+def test_a_lost_read_is_repeated_while_its_session_is_still_there(
+    ledger: PostgresLedger, line: CutLine
+) -> None:
+    opened(ledger)
+    ledger.waiting()
+    sessions = [c.session.pid for c in ledger._sessions._idle]
+    line.cut(Cut.REQUEST_LOST)
+    try:
+        for pid in sessions:
+            os.kill(pid, signal.SIGSTOP)
+        assert ledger.system_seq() == 0
+    finally:
+        for pid in sessions:
+            os.kill(pid, signal.SIGCONT)
+    assert line.hit.is_set()
 
 
 def test_a_parked_incident_stays_parked_when_the_reply_is_lost(

@@ -35,7 +35,7 @@ class Sessions:
 
     def read(self, query: str, values: Values) -> list[Row]:
         """Run a query that changes nothing. Raises LedgerUnavailableError at once."""
-        return self._run(query, values, within_s=0.0)
+        return self._run(query, values, within_s=None)
 
     def write(self, query: str, values: Values) -> list[Row]:
         """Run a statement that may be repeated, with some patience for a server that restarts."""
@@ -49,7 +49,7 @@ class Sessions:
         for connection in idle:
             connection.close()
 
-    def _run(self, query: str, values: Values, *, within_s: float) -> list[Row]:
+    def _run(self, query: str, values: Values, *, within_s: float | None) -> list[Row]:
         if self._stopping.is_set():
             raise LedgerUnavailableError(
                 f"the ledger {self._server.shown} was closed before this was asked; open it again"
@@ -67,9 +67,15 @@ class Sessions:
                 self._give_back(connection)
             return self._again(connection.session, query, values, within_s)
 
-    def _again(self, lost: Session, query: str, values: Values, within_s: float) -> list[Row]:
+    def _again(
+        self, lost: Session, query: str, values: Values, within_s: float | None
+    ) -> list[Row]:
         self._forget()
-        connection = self._server.connect_after(lost, self._stopping, within_s=within_s)
+        if within_s is None:
+            # It wrote nothing, so nobody need wait until its session is over.
+            connection = self._server.connect(durable=True)
+        else:
+            connection = self._server.connect_after(lost, self._stopping, within_s=within_s)
         try:
             return self._execute(connection, query, values)
         except psycopg.Error as error:
