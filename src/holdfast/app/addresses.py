@@ -5,9 +5,18 @@ a host or a port. So nothing of the value is in these errors.
 """
 
 from importlib.util import find_spec
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _NOT_SHOWN = "(its value is not shown: it may hold a password)"
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine alone. A name that only looks like a number is not."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_url(url: str) -> str:

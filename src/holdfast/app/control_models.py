@@ -5,7 +5,6 @@ it. `actions` is the allow-list of requests and programs: what is not written he
 """
 
 import re
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -16,7 +15,7 @@ from holdfast.actions.executable import check_executable
 from holdfast.actions.haproxy import LOOPBACK
 from holdfast.actions.named_call import check_places
 from holdfast.actions.temp_tree import check_temp_path
-from holdfast.app.addresses import check_http
+from holdfast.app.addresses import check_http, is_loopback
 from holdfast.app.strict import NAME, Dsn, Strict, Url
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -36,18 +35,10 @@ def _check_call_url(url: str) -> str:
         )
     if not url.isprintable() or set(url) & _NOT_IN_A_URL:
         raise ValueError(f"it holds a space or another sign that no address has {hidden}")
-    if parts.scheme != "https" and not _is_here(str(parts.hostname)):
+    if parts.scheme != "https" and not is_loopback(str(parts.hostname)):
         raise ValueError(f"it is not encrypted {hidden}; write https://, or use a loopback address")
     check_places(f"{parts.path}?{parts.query}")
     return url
-
-
-def _is_here(host: str) -> bool:
-    """Say whether a host is this machine. A name that only looks like a number is not."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from holdfast.app.addresses import is_loopback
 from holdfast.app.doctor_findings import (
     Finding,
     Level,
@@ -88,11 +89,6 @@ def reached(what: str, url: str, timeout_s: float) -> Finding:
         step = "use https: what is sent there can be read on the way"
         return found(what, Level.WARNING, f"{host}:{port} is reached without TLS", step)
     return fine(what, f"{host}:{port} can be connected to; nothing was sent")
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host is this one alone."""
-    return host in {"localhost", "::1", "[::1]"} or host.startswith("127.")
 
 
 def _reached(what: str, url: str, look: Look) -> Iterator[Finding]:

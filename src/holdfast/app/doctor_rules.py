@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from holdfast.app.addresses import is_loopback
 from holdfast.app.doctor_findings import (
     Finding,
     Level,
@@ -18,7 +19,6 @@ from holdfast.app.doctor_findings import (
     found,
     told,
 )
-from holdfast.app.doctor_reach import is_loopback
 from holdfast.app.installation import Installation
 from holdfast.app.linting import lint_installation
 from holdfast.runbooks import Severity
