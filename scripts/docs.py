@@ -6,6 +6,7 @@ drawn from the code can't disagree with it; `tests/test_docs.py` runs the check.
 
 import argparse
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -75,10 +76,18 @@ def _proofs_of(promise: str) -> str:
     return "".join(f"- `{name}`\n" for name in names)
 
 
+def _unsafe_situations() -> str:
+    """Meet every unsafe situation and tell what was said. The tests know how each is built."""
+    if str(TESTS.parent) not in sys.path:
+        sys.path.insert(0, str(TESTS.parent))
+    return str(importlib.import_module("tests.unsafe.table").table())
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "phases": lambda: _mermaid(phase_diagram()),
     "steps": lambda: _mermaid(step_diagram()),
     "commands": _commands,
+    "unsafe-situations": _unsafe_situations,
 }
 
 

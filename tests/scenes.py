@@ -4,6 +4,7 @@ from typing import Any
 
 from holdfast.incident import Kind, Record
 from holdfast.kernel import format_at
+from tests.commanded_scene import commanded
 from tests.scene import (
     DANA,
     HASH,
@@ -178,4 +179,4 @@ def merged(incident_id: str = "INC-5") -> list[Record]:
     return scene.records
 
 
-SCENES = (bad_deploy, no_runbook, rough_ride, every_kind, merged)
+SCENES = (bad_deploy, no_runbook, rough_ride, every_kind, merged, commanded)

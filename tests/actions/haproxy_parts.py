@@ -29,6 +29,10 @@ backend shop
 {servers}
 backend lonely
     server shop-north unix@{directory}/north
+backend fixed
+    balance static-rr
+    server shop-north unix@{directory}/north weight 10
+    server shop-south unix@{directory}/south weight 10
 """
 
 
@@ -65,6 +69,7 @@ class Balancer:
         for name in ("north", "south", "west"):
             self.tell(f"set server shop/shop-{name} state ready")
             self.tell(f"set server shop/shop-{name} health up")
+            self.tell(f"set server shop/shop-{name} weight 100%")
         self.tell("set server lonely/shop-north state ready")
 
 
@@ -76,7 +81,9 @@ def started_haproxy() -> Iterator[Balancer]:
     directory = short_directory("ha")
     balancer = Balancer(directory=directory)
     names = ("north", "south", "west")
-    servers = "".join(f"    server shop-{name} unix@{directory}/{name}\n" for name in names)
+    servers = "".join(
+        f"    server shop-{name} unix@{directory}/{name} weight 10\n" for name in names
+    )
     conf = directory / "conf"
     conf.write_text(CONFIGURATION.format(directory=directory, servers=servers))
     with ExitStack() as stack:

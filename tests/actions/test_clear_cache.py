@@ -166,6 +166,10 @@ def test_a_lost_reply_is_in_doubt_and_the_repeat_does_the_rest_once(
 
     assert probed.effect is Effect.ABSENT
     assert "stopped in the middle" in probed.evidence
+    [half], [whole] = probed.data["planes"], action.probe(asked).data["planes"]
+    assert asked.pre_image["planes"][0]["plane"] == half["plane"] == "cache shop page:*"
+    assert (half["now"].endswith(" keys unlinked"), half["reached"]) == (True, False)
+    assert whole["reached"] is True
     assert outcome.ok
     assert calls(client, "unlink") == 120
 

@@ -133,6 +133,10 @@ def test_one_that_stopped_in_the_middle_is_found_so_and_its_repeat_does_the_rest
 
     assert probed.effect is Effect.ABSENT
     assert probed.data["files_left"] == 2
+    assert asked.pre_image["planes"][0]["now"].startswith("4 files to go")
+    assert [(each["now"][:12], each["reached"]) for each in probed.data["planes"]] == [
+        ("2 files to g", False)
+    ]
     assert "2 files" in outcome.summary
     assert not files(temp) & {"a", "b", "deep/c", "deep/er/d"}
 

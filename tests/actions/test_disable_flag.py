@@ -75,8 +75,12 @@ def attempt(
 
 
 def test_one_value_of_the_file_changes_and_nothing_else(disable: DisableFlag, path: Path) -> None:
-    outcome = disable.perform(attempt(disable))
+    asked = attempt(disable)
+    outcome = disable.perform(asked)
 
+    plane = {"plane": f"flagd {path} new-prices", "now": "ENABLED", "intended": "DISABLED"}
+    assert asked.pre_image["planes"] == [plane]
+    assert disable.probe(asked).data["planes"] == [{**plane, "now": "DISABLED", "reached": True}]
     assert (outcome.ok, outcome.effect) == (True, Effect.PRESENT)
     assert path.read_text() == TEXT.replace('"state":   "ENABLED"', '"state":   "DISABLED"')
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
@@ -178,7 +182,7 @@ def test_undo_leaves_alone_what_somebody_changed_since(disable: DisableFlag, pat
 
     outcome = disable.undo(asked)
 
-    assert outcome.error_category == "changed_meanwhile"
+    assert outcome.error_category == "changed_since"
     assert path.read_text() == edited
 
 

@@ -140,6 +140,8 @@ def test_the_probe_reads_the_state_and_undo_puts_it_back(balancer: Balancer) -> 
     after, undone = out.probe(asked), out.undo(asked)
 
     assert (before.effect, after.effect) == (Effect.ABSENT, Effect.PRESENT)
+    assert [each["reached"] for each in before.data["planes"]] == [False]
+    assert [each["reached"] for each in after.data["planes"]] == [True]
     assert undone.ok
     assert set(balancer.visit(3)) == {"north", "south", "west"}
     assert out.undo(asked).error_category == "nothing_to_undo"
@@ -156,6 +158,66 @@ def test_it_is_set_and_not_compared_so_it_promises_a_probe_and_no_more(balancer:
     assert out.perform(replace(late, fence=0)).ok
     assert out.repeatability is back.repeatability is Repeatability.PROBEABLE
     assert set(balancer.visit(3)) == {"south", "west"}
+
+
+def test_the_planes_name_each_server_and_the_share_counts_what_is_out_already(
+    balancer: Balancer,
+) -> None:
+    out, back = drain(balancer), undrain(balancer)
+    first = out.observe("shop@north", {})
+    out.perform(attempt(out))
+
+    second, restored = out.observe("shop@west", {}), back.observe("shop@north", {})
+
+    assert first["planes"] == [
+        {"plane": "haproxy shop/shop-north", "now": "ready", "intended": "drained"}
+    ]
+    assert (first["pool_share"], second["pool_share"]) == (0.3333, 0.6667)
+    assert restored["planes"][0]["intended"] == "ready"
+    assert "pool_share" not in restored
+    assert out.observe("shop", {})["pool_share"] == 1.0
+
+
+def test_what_was_half_applied_is_told_server_by_server(balancer: Balancer) -> None:
+    balancer.tell("set server shop/shop-west state drain")
+    back = undrain(balancer)
+    balancer.tell("set server shop/shop-north state drain")
+    asked = attempt(back, "shop")
+    balancer.tell("set server shop/shop-north state ready")
+
+    probed = back.probe(asked)
+
+    assert probed.effect is Effect.UNKNOWN
+    assert [(each["plane"], each["now"], each["reached"]) for each in probed.data["planes"]] == [
+        ("haproxy shop/shop-north", "ready", True),
+        ("haproxy shop/shop-west", "drained", False),
+    ]
+
+
+def test_an_undo_leaves_alone_what_somebody_changed_since(balancer: Balancer) -> None:
+    out = drain(balancer)
+    asked = attempt(out)
+    out.perform(asked)
+    balancer.tell("set server shop/shop-north state maint")
+
+    theirs = out.undo(asked)
+    reloaded = out.undo(replace(asked, pre_image={**asked.pre_image, "pid": "1"}))
+
+    assert (theirs.effect, theirs.error_category) == (Effect.ABSENT, "changed_since")
+    assert "shop-north is maintenance" in theirs.summary
+    assert reloaded.error_category == "changed_since"
+    assert out.observe("shop@north", {})["servers"]["shop-north"] == "maintenance"
+
+
+def test_an_undo_never_takes_the_last_server_out(balancer: Balancer) -> None:
+    balancer.tell("set server shop/shop-north state drain")
+    back = undrain(balancer)
+    asked = attempt(back)
+    back.perform(asked)
+    for name in ("south", "west"):
+        balancer.tell(f"set server shop/shop-{name} state drain")
+
+    assert back.undo(asked).error_category == "last_server"
 
 
 def test_a_star_takes_all_servers_of_a_target(balancer: Balancer) -> None:

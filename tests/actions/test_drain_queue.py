@@ -80,6 +80,10 @@ def test_the_oldest_messages_are_parked_as_many_as_were_meant(
     assert messages(client, "jobs") == list(range(25, 101))
     assert calls(client, "lmove") == 25
     assert action.repeatability is Repeatability.IDEMPOTENT
+    plane = {"plane": "valkey jobs", "now": "100 wait", "intended": "75 wait, 25 parked"}
+    assert asked.pre_image["planes"] == [plane]
+    now = {"now": "25 parked by this step", "reached": True}
+    assert action.probe(asked).data["planes"] == [{**plane, **now}]
 
 
 def test_what_came_after_the_look_is_not_drained(

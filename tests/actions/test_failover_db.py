@@ -19,6 +19,7 @@ from holdfast.response.ports import (
     ActionRequest,
     Effect,
     LostReplyError,
+    ProbeResult,
     Repeatability,
     TargetUnreachableError,
 )
@@ -189,6 +190,10 @@ def test_a_fence_that_stands_without_a_promotion_is_told(
     class NewerMeanwhile:
         """A fence during which another worker takes over."""
 
+        def look_named(self, name: str, request: ActionRequest) -> ProbeResult:
+            planes = [{"plane": f"command {name} {request.target}", "reached": True}]
+            return ProbeResult(effect=Effect.PRESENT, evidence="cut", data={"planes": planes})
+
         def run_named(self, name: str, request: ActionRequest, timeout_s: float) -> ActionOutcome:
             assert (name, request.target, timeout_s > 0) == ("cut", "orders", True)
             primary.execute("insert into holdfast_token values ('orders', 'INC-1', 9, 'INC-1/s/9')")
@@ -199,10 +204,14 @@ def test_a_fence_that_stands_without_a_promotion_is_told(
     orders = catalogue(Service(name="orders", control={"failover": failover | {"fence": "cut"}}))
     action = FailoverDb(orders, fencing=NewerMeanwhile())
 
-    outcome = action.perform(attempt(action))
+    asked = attempt(action)
+    outcome = action.perform(asked)
+    half = {each["plane"]: each["reached"] for each in action.probe(asked).data["planes"]}
 
     assert (outcome.effect, outcome.error_category) == (Effect.ABSENT, "stale_token")
     assert "the command cut has run" in outcome.summary
+    assert half == {"postgresql orders standby": False, "command cut orders": True}
+    assert [each["plane"] for each in asked.pre_image["planes"]] == list(half)
     assert promotions(standby) == 0
 
 

@@ -240,8 +240,13 @@ def test_the_probe_tells_by_status_and_by_what_the_answer_holds(
     asked = attempt(made)
     receiver.status, receiver.text = status, text
 
+    probed = made.probe(asked)
+    reached = [each["reached"] for each in probed.data.get("planes", ())]
+
     assert asked.pre_image["before"] == "absent"
-    assert made.probe(asked).effect is effect
+    assert asked.pre_image["planes"][0]["plane"] == f"http 127.0.0.1:{receiver.port} it"
+    assert probed.effect is effect
+    assert reached == ([] if effect is Effect.UNKNOWN else [effect is Effect.PRESENT])
     assert receiver.calls() == ["GET /state/north"] * 2
 
 

@@ -3,17 +3,14 @@
 import socket
 import ssl
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from holdfast.actions.http_call import HttpCall
 from holdfast.kernel.catalogue import Service
 from holdfast.response.ports import ActionRequest, TargetUnreachableError
+from tests.certificate_parts import own_certificate
 from tests.io_parts import answering, catalogue, request
 
 SERVICES = catalogue(Service(name="shop"))
@@ -26,30 +23,7 @@ def attempt(made: HttpCall) -> ActionRequest:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Make a certificate of our own for localhost, with its key, as a company's own CA has them."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "own.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    return own_certificate(tmp_path)
 
 
 def test_a_receiver_with_a_certificate_that_nobody_trusts_is_sent_nothing(

@@ -74,7 +74,9 @@ def test_the_same_key_twice_is_one_restart(
     assert (second.ok, second.effect) == (True, Effect.PRESENT)
     assert "already done, not repeated" in second.summary
     assert orchestrator.starts("worker") == before + 1
-    assert restart.probe(asked).effect is Effect.PRESENT
+    probed = restart.probe(asked)
+    assert probed.effect is Effect.PRESENT
+    assert [each["reached"] for each in probed.data["planes"]] == [True]
     assert restart.repeatability is Repeatability.IDEMPOTENT
     assert asked.pre_image["repeatability"] == "idempotent"
 

@@ -13,7 +13,9 @@ from tests.io_parts import request
 DECLARED = {
     "clear_cache": (Repeatability.REFUSES_STALE_TOKEN, "low"),
     "command": (Repeatability.NONE, "high"),
+    "cordon_node": (Repeatability.IDEMPOTENT, "low"),
     "disable_flag": (Repeatability.IDEMPOTENT, "low"),
+    "drain_node": (Repeatability.IDEMPOTENT, "high"),
     "drain_pool": (Repeatability.PROBEABLE, "low"),
     "drain_queue": (Repeatability.IDEMPOTENT, "low"),
     "failover_db": (Repeatability.IDEMPOTENT, "high"),
@@ -21,6 +23,7 @@ DECLARED = {
     "restart_service": (Repeatability.PROBEABLE, "low"),
     "rollback_deploy": (Repeatability.IDEMPOTENT, "low"),
     "scale_up": (Repeatability.PROBEABLE, "low"),
+    "set_weight": (Repeatability.PROBEABLE, "low"),
     "undrain_pool": (Repeatability.PROBEABLE, "low"),
 }
 NOTHING = Catalogue(services={})

@@ -97,7 +97,16 @@ def test_a_process_that_does_not_stay_up_was_restarted_all_the_same(
     assert outcome.error_category == "start_failed"
     assert outcome.return_code in {3, None}  # supervisord may forget it of one so short-lived
     assert "can't bind to the port" in outcome.output
-    assert restart.probe(asked).effect is Effect.PRESENT
+    probed = restart.probe(asked)
+    assert probed.effect is Effect.PRESENT
+    assert asked.pre_image["planes"] == [
+        {
+            "plane": "supervisord api-north",
+            "now": f"RUNNING, pid {asked.pre_image['pid']}",
+            "intended": "started anew",
+        }
+    ]
+    assert probed.data["planes"][0]["reached"] is False, "started anew, and down again"
 
 
 def test_a_process_that_was_killed_since_is_neither_restarted_nor_untouched(
@@ -245,7 +254,7 @@ def test_a_process_that_supervisord_does_not_know_is_not_touched(
     ("target", "says"),
     [
         ("nothing@north", "the catalogue has no service 'nothing'"),
-        ("api", "restart one at a time, as api@north"),
+        ("api", "act on one at a time, as api@north"),
         ("api@west", "does not run in 'west'; it runs in north, south"),
         ("store", "not under supervisord's control"),
     ],

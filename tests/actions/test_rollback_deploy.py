@@ -140,8 +140,39 @@ def test_an_undo_after_somebody_deployed_does_nothing(
     rollback.perform(asked)
     point(directory, "v3")
 
-    assert rollback.undo(asked).error_category == "changed_meanwhile"
+    undone = rollback.undo(asked)
+
+    assert (undone.effect, undone.error_category) == (Effect.ABSENT, "changed_since")
     assert current(directory) == "v3"
+
+
+def test_an_undo_leaves_the_same_release_alone_once_somebody_deployed_it_anew(
+    rollback: RollbackDeploy, directory: Path
+) -> None:
+    asked = attempt(rollback)
+    rollback.perform(asked)
+    point(directory, "v1")
+
+    undone = rollback.undo(asked)
+
+    assert undone.error_category == "changed_since"
+    assert "set to v1 anew" in undone.summary
+    assert current(directory) == "v1"
+
+
+def test_the_plane_is_the_link_as_it_is_and_as_it_is_to_be(
+    rollback: RollbackDeploy, directory: Path
+) -> None:
+    asked = attempt(rollback)
+    [before] = rollback.probe(asked).data["planes"]
+    rollback.perform(asked)
+    [after] = rollback.probe(asked).data["planes"]
+
+    planned = {"plane": "release link api", "now": "v2", "intended": "v1"}
+    assert asked.pre_image["planes"] == [planned]
+    assert before == {**planned, "reached": False}
+    assert after == {**planned, "now": "v1", "reached": True}
+    assert rollback.observe("api", {"to": "v9"})["planes"] == []
 
 
 def test_an_undo_of_what_never_happened_is_refused(rollback: RollbackDeploy) -> None:

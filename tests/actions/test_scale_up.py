@@ -28,6 +28,7 @@ from tests.supervisord_parts import Orchestrator, started_supervisord
 
 NAMES = [f"worker-north-extra-{n}" for n in (1, 2, 3)]
 FRESH = [f"worker-south-extra-{n}" for n in (1, 2, 3)]  # of one test, so never started before
+BATCH = [f"batch-north-extra-{n}" for n in (1, 2, 3)]  # they end well by themselves
 PROGRAM = (
     "[program:{name}]\ncommand={command}\nautostart=false\nautorestart=false\nstartsecs=0\n"
     # SIGTERM is lost on a process that supervisord has forked and that is not the program yet.
@@ -38,6 +39,7 @@ PROGRAM = (
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Orchestrator]:
     more = [PROGRAM.format(name=name, command="/bin/sleep 3600") for name in (*NAMES, *FRESH)]
+    more += [PROGRAM.format(name=name, command="/bin/sleep 0.3") for name in BATCH]
     with started_supervisord(more="\n".join(more)) as pool:
         until(lambda: answers(pool), pool.keeper, pool.directory)  # its socket is there before it
         yield pool
@@ -63,6 +65,7 @@ def described(socket: str) -> Catalogue:
     control = {"scale": {"supervisord": place, "extra": 3}}
     return catalogue(
         Service(name="worker", regions=("north", "south", "west"), control=control),
+        Service(name="batch", regions=("north",), control=control),
         Service(name="store"),
     )
 
@@ -99,6 +102,10 @@ def test_exactly_the_next_ones_are_started_and_undo_stops_those(
     assert spawned(pool)[before:] == NAMES
     assert asked.pre_image["starts"] == NAMES[1:]
     assert probed.effect is Effect.PRESENT
+    assert [each["plane"] for each in asked.pre_image["planes"]] == [
+        f"supervisord {name}" for name in NAMES[1:]
+    ]
+    assert [each["reached"] for each in probed.data["planes"]] == [True, True]
     assert undone.ok
     assert scale.observe("worker@north", {"by": 1})["running"] == 1
 
@@ -137,7 +144,25 @@ def test_the_probe_tells_none_some_and_all_apart(pool: Orchestrator, scale: Scal
     supervisord(pool).start(FRESH[1], soon())
 
     assert (none.effect, some.effect) == (Effect.ABSENT, Effect.UNKNOWN)
+    assert [each["reached"] for each in some.data["planes"]] == [True, False]
     assert scale.probe(asked).effect is Effect.PRESENT
+
+
+def test_an_undo_stops_nothing_that_is_not_known_to_be_of_this_step(
+    pool: Orchestrator, scale: ScaleUp
+) -> None:
+    asked = attempt(scale, 1)
+    scale.perform(asked)
+    other = replace(asked, pre_image={**asked.pre_image, "supervisor_pid": 1})
+
+    since, running = scale.undo(other), scale.observe("worker@north", {"by": 1})["running"]
+    supervisord(pool).stop(NAMES[0], soon())
+    gone = scale.undo(asked)
+
+    assert (since.effect, since.error_category, running) == (Effect.ABSENT, "changed_since", 1)
+    assert (gone.effect, gone.error_category) == (Effect.ABSENT, "nothing_to_undo")
+    with pytest.raises(TargetUnreachableError, match="nothing was stopped"):
+        ScaleUp(described("/nonexistent/socket")).undo(asked)
 
 
 def test_one_that_was_started_and_died_is_never_said_to_be_absent(
@@ -154,6 +179,22 @@ def test_one_that_was_started_and_died_is_never_said_to_be_absent(
     # supervisord counts whole seconds: within the second of an earlier start it can't be told.
     assert probed.effect in {Effect.PRESENT, Effect.UNKNOWN}
     assert "0 run now" in probed.evidence
+    [plane] = probed.data["planes"]
+    assert (plane["reached"], plane.get("lasting", True)) == (False, True), "it was killed"
+
+
+def test_one_that_ended_well_by_itself_does_not_stand_in_the_way_of_recovery(
+    pool: Orchestrator, scale: ScaleUp
+) -> None:
+    seen = scale.observe("batch@north", {"by": 1})
+    asked = request("scale_up", "batch@north", pre_image=seen, params={"by": 1}, timeout_s=20.0)
+    assert scale.perform(asked).ok
+    while supervisord(pool).process(BATCH[0], soon())["statename"] == "RUNNING":
+        pass  # until its work is done
+
+    [plane] = scale.probe(asked).data["planes"]
+
+    assert (plane["now"], plane["reached"], plane["lasting"]) == ("not running", False, False)
 
 
 def test_a_lost_reply_is_in_doubt_and_the_probe_settles_it(

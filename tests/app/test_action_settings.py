@@ -11,6 +11,7 @@ from holdfast.response.ports import Repeatability
 from tests.surface import Installed
 
 SECRET = "hunter2-and-more"
+UNLEASH = "flags: {{allowed: [a], unleash: {{url: '{}', token: " + SECRET + ", environment: p}}}}"
 
 
 @pytest.fixture
@@ -142,6 +143,18 @@ def test_a_command_that_could_be_another_one_is_refused(
         ("pool: {haproxy: {socket: '10.0.0.1:9999', backend: b}}", "nor loopback"),
         ("pool: {haproxy: {socket: /s, backend: 'b;disable'}}", "backend"),
         ("pool: {haproxy: {socket: /s, backend: b, server: 'x;y'}}", "server"),
+        ("systemd: {unit: '*.service'}", "no plain name of a service unit"),
+        ("systemd: {unit: '-{service}.service'}", "no plain name of a service unit"),
+        ("systemd: {unit: 'api.timer'}", "no plain name of a service unit"),
+        ("systemd: {scope: global}", "'system' or 'user'"),
+        ("systemd: {systemctl: systemctl}", "no absolute path"),
+        ("queue: {url: 'amqps://h', lists: [a]}", "RabbitMQ needs `parking`"),
+        ("queue: {url: 'amqps://h', lists: [a, b], parking: b}", "may be drained"),
+        ("queue: {url: 'redis://h', lists: [a], parking: b}", "are RabbitMQ's"),
+        ("flags: {allowed: [a]}", "either `file` or `unleash`"),
+        (UNLEASH.format("http://10.0.0.1"), "not encrypted"),
+        (UNLEASH.format(f"https://me:{SECRET}@u"), "without a user"),
+        (UNLEASH.format("https://u/?a=1"), "without /api, a query"),
         ("failover: {primary: {dsn: h=1}, standby: {dsn: h=1}, fence: x}", "PostgreSQL address"),
         (
             "failover: {primary: {dsn: host=a}, standby: {dsn: host=b}, fence: cut}",

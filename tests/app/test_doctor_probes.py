@@ -28,6 +28,7 @@ from tests.prometheus_parts import knowing
 from tests.real_parts import Database, Valkey
 from tests.supervisord_parts import Orchestrator
 from tests.surface import CONFIG, Installed, installed, target
+from tests.systemd_parts import PROGRAM, started_systemd
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 CONTACTS = "contacts: {dana: {name: Dana}}\n"
@@ -168,6 +169,26 @@ services:
         assert only(report, f"clock of {what}").level is Level.OK
     assert only(report, "supervisord of api").value == "answers and knows api-north, api-south"
     assert "knows no process 'books'" in only(report, "supervisord of books").value
+
+
+def test_units_of_systemd_are_looked_at(looked: Looked) -> None:
+    with started_systemd({"api": PROGRAM}) as own:
+        place = f'scope: user, runtime_dir: "{own.runtime_dir}"'
+        report = looked(
+            services=f"""
+services:
+  - name: api
+    control: {{systemd: {{{place}}}}}
+  - name: books
+    control: {{systemd: {{{place}, unit: nobody.service}}}}
+  - name: shop
+    control: {{systemd: {{scope: user, runtime_dir: /nowhere}}}}
+"""
+        )
+
+    assert only(report, "systemd of api").value == "api.service is inactive (dead)"
+    assert "Unit nobody.service not found." in only(report, "systemd of books").value
+    assert "can't be asked" in only(report, "systemd of shop").value
 
 
 def test_prometheus_is_asked_every_query(looked: Looked, tmp_path: Path) -> None:

@@ -103,6 +103,21 @@ def found(site: Installed, rule: str | None = None, **more: Any) -> list[dict[st
     return [each for each in findings if rule in {None, each["rule"]}]
 
 
+def test_a_step_that_asks_for_a_trend_and_nothing_else_is_found(site: Installed) -> None:
+    path = add(site)
+    level, text = 'up{service="${entity}"} == 1 for 60s', path.read_text()
+    trend = level.replace("== 1", "not falling")
+    path.write_text(text.replace(level, trend))
+    (finding,) = found(site, "signals")
+
+    assert finding["severity"] == "warning"
+    assert "it gets better and not that it is well" in finding["text"]
+    path.write_text(text.replace(f"['{level}']", f"['{trend}', '{level}']"))
+    assert found(site, "signals") == []
+    path.write_text(text.replace("== 1", "is falling"))
+    assert "or a trend, `falling` or `rising`" in found(site, "criteria")[0]["text"]
+
+
 def test_a_runbook_that_fits_its_installation_has_no_finding(site: Installed) -> None:
     add(site)
     site.write(
@@ -118,7 +133,11 @@ def test_a_runbook_that_fits_its_installation_has_no_finding(site: Installed) ->
     [
         ({"target": "shpo@east"}, "error", "no service 'shpo'; did you mean 'shop'?"),
         ({"target": "shop@north"}, "error", "shop does not run in 'north'"),
-        ({"target": "stock"}, "warning", "needs control.supervisord, which stock has not"),
+        (
+            {"target": "stock"},
+            "warning",
+            "restart_service needs control.supervisord or control.systemd or",
+        ),
         ({"action": "drain_pool"}, "warning", "needs control.pool, which none of shop, stock has"),
         ({"action": "disable_flag", "params": "flag: new-prices"}, "warning", "acts on a whole"),
         ({"params": "hard: true"}, "error", "has no parameter 'hard'; it takes none"),
@@ -145,6 +164,23 @@ def test_a_step_that_reaches_no_target_or_is_refused_there_is_found(
     assert (finding["severity"], finding["path"]) == (severity, str(path))
     assert words in finding["text"]
     assert finding["line"] == 22
+
+
+def test_a_release_of_one_region_can_be_rolled_back_where_each_has_its_own(
+    site: Installed,
+) -> None:
+    path = add(site, action="rollback_deploy", target="shop@east", undo="automatic")
+    release = SERVICES.replace(
+        "      flags:", "      release: {directory: /srv/shop}\n      flags:"
+    )
+    site.write("services.yaml", release)
+    (finding,) = found(site, "target")
+    assert (finding["path"], "acts on a whole" in finding["text"]) == (str(path), True)
+
+    cluster = "kubernetes: {deployment: 'shop-{region}'}"
+    site.write("services.yaml", SERVICES.replace("      flags:", f"      {cluster}\n      flags:"))
+
+    assert found(site, "target") == []
 
 
 def test_an_allowed_call_is_none(site: Installed) -> None:

@@ -25,7 +25,8 @@ ONLY_A_WORKER = {
 PROMISED = {
     "init", "doctor", "serve", "worker", "demo", "gameday", "detect", "incident", "direct", "did", "approve", "deny",
     "settle", "hold", "resume", "note", "freeze", "thaw", "mode", "override", "check", "runbook", "kv", "token",
-    "postmortem", "audit", "heads", "ledger", "maintenance", "report",
+    "postmortem", "audit", "heads", "ledger", "maintenance", "report", "undo", "skip", "propose", "charter", "handoff",
+    "accept", "refuse", "recall",
 }  # fmt: skip
 ROOT: Any = typer.main.get_command(APP)
 

@@ -14,6 +14,7 @@ def view(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever the incident
     return {
         **empty,
         **dict.fromkeys(("reopened", "follows", "held", "escalated", "plan", "label", "ending")),
+        **dict.fromkeys(("commander", "charter", "handoff")),
         **dict.fromkeys(("modes_set", "maintenance", "waiting_for", "paged"), ()),
         "incident_id": "INC-1",
         "phase": "planned",
@@ -50,10 +51,20 @@ def test_a_cause_is_named_as_sure_as_it_is(mechanism: str, confidence: str, said
 
 def test_what_only_a_person_can_do_now_is_said() -> None:
     step = {"step_id": "S1", "action": "restart_service", "target": "shop@east", "attempt": 1}
-    step |= {"verdict": None, "outcome": None, "verification": None}
+    step |= {"verdict": None, "outcome": None, "verification": None, "standing": "blocked"}
 
     shown = list(incident_text(view(steps=[{**step, "status": "blocked"}])))
     assert "  holdfast did INC-1 ACTION TARGET --because TEXT" in shown
     assert "  holdfast incident dismiss INC-1 --because TEXT" in shown
 
     assert "Next" not in list(incident_text(view(steps=[{**step, "status": "intended"}])))
+
+
+def test_who_commands_and_to_whom_it_is_being_handed_is_said() -> None:
+    charter = {"expires_at": "2030-01-01T12:00:00Z", "objective": "checkout works"}
+    handoff = {"to": "dba", "by": "ann", "because": "their failover"}
+    lines = list(incident_text(view(commander="ann", charter=charter, handoff=handoff)))
+
+    assert "  commands   ann until 2030-01-01 12:00:00 UTC, to checkout works" in lines
+    assert "  HANDED     to dba by ann: their failover; nobody acts until it is accepted" in lines
+    assert "  holdfast accept INC-1" in lines

@@ -45,6 +45,7 @@ def test_a_mode_is_set_and_taken_back_without_a_running_serve(
         (("mode", "observe", "--scope", "region:eu", "--because", "x"), 2, "'region:eu'"),
         (("mode", "observe", "--scope", "", "--because", "x"), 2, "scope"),
         (("mode", "observe", "--scope", "service:my-ap", "--because", "x"), 2, "my-api"),
+        (("mode", "observe", "--scope", "runbook:x", "--because", "x"), 2, "no runbook here"),
         (("mode", "INC-9", "observe", "--because", "x"), 1, "is not known"),
         (("mode", "INC-1", "observe", "--scope", "my-api", "--because", "x"), 2, "too much"),
         (("mode", "a", "b", "c", "--because", "x"), 2, "too much"),

@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from holdfast.engine import Engine
 from holdfast.incident import Kind, State, StepStatus, fold
+from holdfast.kernel import format_at
 from holdfast.response.store import Request
 from tests.crash.matrix import Case, Fault, Invariant, Outcome, Violation
 from tests.crash.people import live_states
@@ -60,7 +62,7 @@ def _approval(scene: Scene) -> list[str]:
     state = _wait_for(scene, incident_id, lambda s: _awaited(s) is not None)
     step = _awaited(state)
     assert step
-    data = {"step_id": step[0], "hash": step[1], "because": "do it"}
+    data = {"step_id": step[0], "hash": step[1], "because": "it is stuck"}
     return _deliver(scene, incident_id, "approve", data, Kind.APPROVAL_GRANTED)
 
 
@@ -69,10 +71,37 @@ def _directive(scene: Scene) -> list[str]:
     incident_id = scene.detection.open("a0")
     _wait_for(scene, incident_id, lambda s: bool(s.held) or bool(s.escalated))
     data = {
-        "action": "restart_service", "target": "a0", "because": "do it", "timeout_s": 1.0,
+        "action": "restart_service", "target": "a0", "because": "it is stuck", "timeout_s": 1.0,
         "expect": ['errors{service="a0"} <= baseline * 1.2 + 0.02 for 60ms in each region'],
     }  # fmt: skip
-    return _deliver(scene, incident_id, "direct", data, Kind.DIRECTIVE_RECEIVED)
+    _take_command(scene, incident_id)
+    wrong = _deliver(scene, incident_id, "direct", data, Kind.DIRECTIVE_RECEIVED)
+    # Under a charter the commander says when it is over.
+    _ask(scene, incident_id, "dismiss", {"because": "it is over"})
+    _wait_for(scene, incident_id, lambda s: s.ended or bool(s.held))
+    return wrong
+
+
+def _take_command(scene: Scene, incident_id: str) -> None:
+    """In mode guided a directive needs a charter."""
+    assert scene.person.actor
+    now = scene.clock.now()
+    data = {
+        "commander": scene.person.actor.id, "objective": "errors of a0 are normal",
+        "allowed": [{"action": "restart_service", "targets": ["a0"]}], "because": "I take it",
+        "expires_at": format_at(now + timedelta(hours=1)),
+    }  # fmt: skip
+    _ask(scene, incident_id, "charter", data)
+    _wait_for(scene, incident_id, lambda s: s.charter is not None)
+
+
+def _ask(scene: Scene, incident_id: str, kind: str, data: Mapping[str, object]) -> None:
+    assert scene.person.actor
+    request = Request(
+        id=f"{kind}/{incident_id}", n=0, incident_id=incident_id, kind=kind,
+        actor=scene.person.actor, data=data, at=scene.clock.now(),
+    )  # fmt: skip
+    scene.ledger.submit(request)
 
 
 def _serve(scene: Scene) -> Engine:
@@ -95,7 +124,7 @@ def _deliver(
     _at_once([partial(scene.ledger.submit, request) for request in requests])
     names = {request.id for request in requests}
     _until(lambda: all(scene.ledger.answer_of(name) for name in names))
-    _wait_for(scene, incident_id, lambda s: s.ended or bool(s.held))
+    _wait_for(scene, incident_id, _over)
     granted = [r for r in scene.ledger.records(incident_id) if r.kind == leads_to]
     answers = [scene.ledger.answer_of(name) for name in names]
     yes = sum(answer is not None and answer.ok for answer in answers)
@@ -105,6 +134,12 @@ def _deliver(
     if yes != 1:
         wrong.append(f"a dozen of {kind} were granted {yes} times")
     return wrong
+
+
+def _over(state: State) -> bool:
+    last = state.last_step
+    verified = last is not None and last.status is StepStatus.VERIFIED
+    return state.ended or bool(state.held) or verified
 
 
 def _awaited(state: State) -> tuple[str, str] | None:

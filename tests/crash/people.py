@@ -127,7 +127,7 @@ class Person:
         awaited = [s for s in state.steps if s.status is StepStatus.AWAITING_APPROVAL]
         if awaited and awaited[-1].approval is None:
             step = awaited[-1]
-            self.ask(state, "approve", step_id=step.step_id, hash=step.hash, because="do it")
+            self.ask(state, "approve", step_id=step.step_id, hash=step.hash, because="I read it")
         elif only_approve:
             return
         elif state.held and state.unsettled:

@@ -118,7 +118,11 @@ def make_world(per_action: int, *, lease_s: float = 1.0, mode: str = "autonomous
         },
         mode=mode,
         grants=grants,
-        limits=Limits(restarts_per_target=RESTARTS_MOST, restart_window_s=RESTART_WINDOW_S),
+        limits=Limits(
+            restarts_per_target=RESTARTS_MOST, restart_window_s=RESTART_WINDOW_S,
+            # A scene has hundreds of incidents in some seconds; what they do is not to run dry.
+            actions_per_incident=1_000, actions_per_installation=10_000,
+        ),
         timing=Timing(
             sampling_interval_s=INTERVAL_S, sustain_s=0.06, cooldown_s=0.01, lease_s=lease_s,
             ack_timeout_s=30.0, approval_ttl_s=30.0, probe_pause_s=0.05,

@@ -74,8 +74,19 @@ class WriteMark:
         effect = Effect.PRESENT if there else Effect.ABSENT
         return ProbeResult(effect=effect, evidence=f"the line is {effect.value}")
 
-    def undo(self, _request: ActionRequest) -> ActionOutcome:
-        return ActionOutcome(ok=False, effect=Effect.ABSENT, summary="not here")
+    def undo(self, request: ActionRequest) -> ActionOutcome:
+        """Take the line away, if it is there."""
+        self.before(request)
+        file = self.directory / f"{request.target}.effects"
+        lines = effects(self.directory, request.target)
+        if request.idempotency_key not in lines:
+            return ActionOutcome(
+                ok=False, effect=Effect.ABSENT, summary="gone", error_category="nothing_to_undo"
+            )
+        lines.remove(request.idempotency_key)
+        file.write_text("".join(f"{line}\n" for line in lines))
+        self.after(request)
+        return ActionOutcome(ok=True, effect=Effect.PRESENT, summary="unmarked")
 
 
 def lose(_: ActionRequest) -> None:

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from holdfast.escalation import packet, packet_markdown
+from holdfast.escalation.next_step import KINDS, RULES
 
 VIEW: dict[str, Any] = {
     "incident_id": "i-1",
@@ -51,15 +54,27 @@ VIEW: dict[str, Any] = {
     "evidence": [{"id": "E1", "class": "local_cause", "text": "shop@east is FATAL", "source": "check service_status"}],
     "missing_context": ["logs and traces are not read by this version"],
     "steps": [
-        {"step_id": "s1", "action": "restart_service", "target": "shop@east", "attempt": 1, "status": "unverified",
+        {"step_id": "s1", "action": "restart_service", "target": "shop@east", "attempt": 1, "status": "unverified", "standing": "completed",
          "outcome": {"summary": "started with pid 7"}, "verification": {"sentence": "not recovered by the deadline"}, "undo": "stop it"},
-        {"step_id": "s2", "action": "restart_service", "target": "shop@east", "attempt": 2, "status": "in_doubt"},
-        {"step_id": "s3", "action": "scale_up", "target": "shop", "status": "blocked",
+        {"step_id": "s2", "action": "restart_service", "target": "shop@east", "attempt": 2, "status": "in_doubt", "standing": "in_doubt"},
+        {"step_id": "s3", "action": "scale_up", "target": "shop", "status": "blocked", "standing": "blocked",
          "verdict": {"reasons": [{"ok": False, "text": "too many instances"}, {"ok": True, "text": "fine"}]}},
-        {"step_id": "s4", "action": "failover_db", "target": "store", "status": "awaiting_approval", "hash": "abcdef"},
+        {"step_id": "s4", "action": "failover_db", "target": "store", "status": "awaiting_approval", "standing": "pending", "hash": "abcdef", "approval_expires_at": "2030-01-01T12:15:00Z"},
     ],
     "runbooks": [{"runbook": "high-latency", "why_not": ["it has no executable step"]}, {"runbook": "rollback", "why_not": ["no suspect"]}],
     "limits_used": {"restart_service on shop@east": 2},
+    "at": "2030-01-01T12:02:00Z",
+    "commander": "dana",
+    "charter": {"objective": "it works", "allowed": [{"action": "scale_up", "targets": ["shop"]}], "expires_at": "2030-01-01T14:00:00Z", "by": "dana"},
+    "handoff": {"to": "team", "by": "dana", "because": "theirs", "at": "2030-01-01T12:02:00Z", "expires_at": "2030-01-01T12:07:00Z"},
+    "directive": {"action": "scale_up", "target": "shop", "by": "dana", "because": "more room"},
+    "manual": [{"action": "restart_service", "target": "shop@west", "by": "kim", "at": "2030-01-01T12:01:30Z", "because": "stuck"}],
+    "planes": {"shop@east": {"at": "2030-01-01T12:02:00Z", "planes": [{"plane": "supervisord shop@east", "now": "RUNNING", "intended": "RUNNING", "reached": True}]}},
+    "standing_boundaries": [{"action": "failover_db", "target": "store", "authority": "team", "why": "theirs", "source": "standing"}],
+    "authorities": {"team": ["erin"]},
+    "timers": [{"what": "the handoff escalates", "at": "2030-01-01T12:07:00Z", "left_s": 300.0}],
+    "regional_health": [{"service": "shop", "region": "east", "signal": "up", "value": 0.0, "at": "2030-01-01T12:02:00Z", "low": None, "high": None, "status": "out_of_range", "from": "read"}],
+    "successor": {"who": "team", "why": "it is handed to them", "contacts": [{"name": "Team", "role": "dba", "by": ["webhook"], "members": ["erin"]}]},
     "timeline": [{"seq": n, "at": f"2030-01-01T12:00:{n:02d}Z", "kind": "note", "text": f"line {n}"} for n in range(1, 31)],
     "seq": 30,
     "head_hash": "f00d",
@@ -78,23 +93,28 @@ def test_facts_and_inferences_are_kept_apart_and_inferences_cite_evidence() -> N
     assert {check["name"] for check in made["checks"]} == set(VIEW["checks"])
 
 
-def test_steps_are_done_in_doubt_waiting_or_not_performed_and_say_why() -> None:
-    steps = packet(VIEW)["steps"]
+def test_steps_are_listed_by_their_standing_and_say_why() -> None:
+    made = packet(VIEW)
 
-    assert {group: [step["step_id"] for step in found] for group, found in steps.items()} == {
-        "done": ["s1"],
+    assert {standing: [s["step_id"] for s in found] for standing, found in made["steps"].items()} == {
+        "completed": ["s1"],
         "in_doubt": ["s2"],
-        "waiting": ["s4"],
-        "not_performed": ["s3"],
-    }
-    assert steps["not_performed"][0]["why"] == "too many instances"
+        "pending": ["s4"],
+        "blocked": ["s3"],
+        "skipped": [],
+        "reversed": [],
+        "not_applied": [],
+    }  # fmt: skip
+    assert made["blocked_next"] == [
+        {"step_id": "s3", "action": "scale_up", "target": "shop", "why": ["too many instances"], "authority": None}
+    ]  # fmt: skip
 
 
 def test_what_must_be_left_alone_is_said_before_anything_is_suggested() -> None:
     text = packet_markdown(packet(VIEW))
 
     assert "shop@east: nobody knows whether restart_service (s2) took effect" in text
-    assert text.index("## Why you") < text.index("## Leave alone") < text.index("## What to do")
+    assert text.index("## Why you") < text.index("## Do not repeat") < text.index("## What to do")
 
 
 def test_a_status_that_a_newer_version_wrote_counts_as_in_doubt() -> None:
@@ -103,7 +123,7 @@ def test_a_status_that_a_newer_version_wrote_counts_as_in_doubt() -> None:
 
 
 def test_suggestions_are_commands_to_copy_and_places_to_look() -> None:
-    suggested = packet(VIEW)["next"]
+    suggested = packet({**VIEW, "handoff": None})["next"]
 
     assert suggested[0].startswith("holdfast settle i-1 s2 happened|not-happened --evidence TEXT")
     assert suggested[1].startswith("holdfast approve i-1 s4 --hash abcdef --because TEXT")
@@ -180,3 +200,15 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(VIEW)), json_values))
 def test_whatever_a_view_holds_a_packet_is_made(view: dict[str, Any]) -> None:
     assert packet_markdown(packet(view)).startswith("# ")
+
+
+def test_every_field_and_every_rule_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/takeover-packet.md").read_text()
+    made = packet(VIEW)
+    _, _, told = page.partition("## The next safe step")
+    kinds = re.findall(r"^\| .+ \| `(\w+)` \|", told, re.MULTILINE)
+
+    assert not [name for name in made if f"`{name}`" not in page]
+    assert not [name for name in made["steps"]["completed"][0] if f"`{name}`" not in page]
+    assert len(kinds) == len(RULES)
+    assert set(kinds) == set(KINDS)

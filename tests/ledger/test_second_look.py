@@ -1,6 +1,7 @@
 """The second look: what changed since the guard looked stops the intent, and nothing is written."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -185,6 +186,27 @@ def test_an_unsettled_step_keeps_its_target_for_ever_and_gives_it_back_settled(
 
     ledger.append(batch(holder, settles=("INC-1/S1/1",)))
     assert ledger.append(wanted).seq == 2
+
+
+def test_the_rate_of_all_actions_is_counted_over_every_target_and_incident(
+    ledger: Ledger, pass_s: Passing
+) -> None:
+    for number, target in enumerate(("shop@east", "stock@west", "shop@east")):
+        claim = opened(ledger)
+        wanted = intent(claim, seen(ledger, claim), target=target)
+        claim = ledger.append(wanted)
+        if number != 1 and wanted.reserve is not None:
+            ledger.append(batch(claim, settles=(wanted.reserve.key,)))
+        pass_s(600)
+    found = ledger.actions_since(LONG_AGO)
+
+    assert [entry.incident_id for entry in found] == ["INC-1", "INC-2", "INC-3"]
+    assert [entry.target for entry in found] == ["shop@east", "stock@west", "shop@east"]
+    assert [entry.settled for entry in found] == [True, False, True]
+    # The moment itself counts, and what is older does not, settled or not.
+    assert ledger.actions_since(found[1].at) == found[1:]
+    assert ledger.actions_since(found[1].at + timedelta(seconds=1)) == found[2:]
+    assert ledger.actions_since(FAR_OFF) == []
 
 
 def test_an_intent_of_a_worker_that_was_overtaken_reserves_nothing(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from holdfast.kernel import Reason, format_at
-from holdfast.policy import Approval, Grant, GuardInput, Mode, ModeInput, TokenKind
+from holdfast.policy import Approval, Grant, GuardInput, Mode, ModeInput, PastAction, TokenKind
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HASH = "ab" * 32
@@ -43,6 +43,11 @@ def in_mode(mode: str, **changes: Any) -> GuardInput:  # noqa: ANN401 - any fiel
 
 def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
+
+
+def acted(count: int, *, own: bool = True, age_s: float = 60.0) -> tuple[PastAction, ...]:
+    """Let so many actions have been intended anywhere, all of them so long ago."""
+    return tuple(PastAction(action="clear_cache", at=ago(age_s), own=own) for _ in range(count))
 
 
 def reading(*, ok: bool = True, age_s: float | None = 5.0) -> Reason:

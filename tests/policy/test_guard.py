@@ -4,8 +4,10 @@ import pytest
 
 from holdfast.policy import (
     RULES,
+    Charter,
     Decision,
     Freeze,
+    Granted,
     GuardInput,
     Hold,
     Impact,
@@ -20,6 +22,14 @@ from tests.policy.questions import APPROVAL, NOW, QUESTION, ago, ask, in_mode, r
 
 PERSON = Principal(id="dana", kind=TokenKind.PERSON, scopes=frozenset({Scope.DIRECT}))
 AGENT = Principal(id="helper", kind=TokenKind.AGENT, scopes=frozenset(Scope))
+
+
+CHARTER = Charter(
+    commander="dana",
+    objective="the shop works",
+    allowed=(Granted(action="restart_service", targets=("shop",)),),
+    expires_at=ago(-3600),
+)
 
 
 def restarted(*ages_s: float) -> tuple[PastAction, ...]:
@@ -116,8 +126,8 @@ ALLOWED = {
     "three instances": scale(2, added=1),
     "one place only": ask(region=None, service_regions=("global",)),
     "a person's directive": ask(origin=Origin.DIRECTIVE, principal=PERSON),
-    "a person's directive in guided mode": in_mode(
-        "guided", origin=Origin.DIRECTIVE, principal=PERSON
+    "a person's directive under their charter in guided mode": in_mode(
+        "guided", origin=Origin.DIRECTIVE, principal=PERSON, charter=CHARTER
     ),
     "a person's directive in supervised mode": in_mode(
         "supervised", origin=Origin.DIRECTIVE, principal=PERSON
@@ -190,6 +200,21 @@ def test_four_eyes_compares_people_where_it_is_asked_for() -> None:
     assert evaluate(question).allowed
     assert evaluate(strict).decision is Decision.NEEDS_APPROVAL
     assert evaluate(replace(strict, approval=replace(APPROVAL, by="ravi"))).allowed
+    for same in ("Dana", " dana "):
+        again = evaluate(replace(strict, approval=replace(APPROVAL, by=same)))
+        assert again.decision is Decision.NEEDS_APPROVAL, "another token of the same person"
+
+
+def test_an_undo_is_within_the_charter_that_the_step_was_done_under_and_adds_nothing() -> None:
+    back = replace(scale(None, added=3), undoes="S1", under_charter=True)
+    directed = replace(back, origin=Origin.DIRECTIVE, principal=PERSON, charter=CHARTER)
+
+    assert evaluate(back).allowed
+    assert evaluate(directed).allowed
+    before = evaluate(replace(directed, under_charter=False))
+    assert "is outside the charter of dana" in before.sentence()
+    over = replace(directed, charter=replace(CHARTER, expires_at=NOW))
+    assert "expired" in evaluate(over).sentence()
 
 
 def test_an_approval_never_passes_a_refusal() -> None:

@@ -21,9 +21,19 @@ from holdfast.policy import (
     Scope,
     SetMode,
     TokenKind,
+    Window,
     evaluate,
 )
-from tests.policy.questions import APPROVAL, AUTONOMOUS, GRANT, NOW, QUESTION, ago, reading
+from tests.policy.questions import (
+    APPROVAL,
+    AUTONOMOUS,
+    GRANT,
+    NOW,
+    QUESTION,
+    acted,
+    ago,
+    reading,
+)
 
 REFUSING: tuple[dict[str, Any], ...] = (
     {"freeze": Freeze(scope="all", by="r", why="w", since=NOW)},
@@ -37,6 +47,9 @@ REFUSING: tuple[dict[str, Any], ...] = (
     {"last_action_at": ago(1)},
     {"recent": (PastAction(action="restart_service", at=ago(1)),) * 2},
     {"regions_in_flight": ("west",)},
+    {"pool_share": 0.75},
+    {"rate": acted(20)},
+    {"rate": acted(60, own=False)},
     {"modes": replace(AUTONOMOUS, service=Mode.OBSERVE)},
 )
 
@@ -53,7 +66,17 @@ def _override(limit: str) -> Override:
 
 ALL_OVERRIDES = tuple(map(_override, RAISABLE))
 LIMITS = tuple(
-    fact for fact in REFUSING if {"last_action_at", "recent", "regions_in_flight"} & fact.keys()
+    fact
+    for fact in REFUSING
+    if {"last_action_at", "recent", "regions_in_flight", "pool_share", "rate"} & fact.keys()
+)
+FROZEN = Window(
+    window_id="freeze-1",
+    scope="all",
+    starts_at=ago(60),
+    ends_at=NOW + timedelta(hours=1),
+    by="dana",
+    why="w",
 )
 modes = st.builds(
     lambda installation, service, runbook, people, grant: replace(
@@ -127,7 +150,9 @@ def test_no_override_passes_anything_but_a_limit(
 @checked
 @given(questions)
 def test_an_override_gives_no_step_what_it_lacks_beside_a_limit(question: GuardInput) -> None:
-    well = replace(question, last_action_at=None, recent=(), regions_in_flight=())
+    well = replace(
+        question, last_action_at=None, recent=(), regions_in_flight=(), pool_share=None, rate=()
+    )
     without_limits = evaluate(well).decision
     overridden = evaluate(replace(question, overrides=ALL_OVERRIDES)).decision
     assert overridden is without_limits
@@ -169,6 +194,17 @@ def test_an_agent_never_gets_a_step_allowed(question: GuardInput) -> None:
 @given(questions)
 def test_high_impact_is_never_allowed_without_an_approval(question: GuardInput) -> None:
     assert not evaluate(replace(question, impact="high", approval=None)).allowed
+
+
+@checked
+@given(questions)
+def test_a_change_freeze_only_ever_asks_for_a_person(question: GuardInput) -> None:
+    free, frozen = evaluate(question), evaluate(replace(question, change_freeze=FROZEN))
+    unapproved = evaluate(replace(question, change_freeze=FROZEN, approval=None))
+
+    assert not unapproved.allowed
+    assert (frozen.decision is Decision.REFUSE) == (free.decision is Decision.REFUSE)
+    assert free.allowed or not frozen.allowed
 
 
 @checked

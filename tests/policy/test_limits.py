@@ -12,6 +12,8 @@ def test_without_configuration_every_limit_is_there() -> None:
     assert limits == Limits()
     assert (limits.restarts_per_target, limits.restart_window_s) == (2, 600.0)
     assert (limits.instances_added_max, limits.rollback_age_max_s) == (3, 3600.0)
+    assert (limits.pool_share_max, limits.actions_window_s) == (0.5, 3600.0)
+    assert (limits.actions_per_incident, limits.actions_per_installation) == (20, 60)
 
 
 def test_limits_are_read_from_the_configuration() -> None:
@@ -35,6 +37,11 @@ def test_limits_are_read_from_the_configuration() -> None:
         ({"restart_window_s": math.nan}, "is nan"),
         ({"restart_window_s": "10m"}, "is '10m'"),
         ({"region_share_max": 0}, "from 0.01 to 1"),
+        ({"pool_share_max": 0}, "from 0.01 to 1"),
+        ({"pool_share_max": 1.01}, "from 0.01 to 1"),
+        ({"actions_per_incident": 0}, "a whole number from 1 to 1000"),
+        ({"actions_per_installation": 2.5}, "a whole number from 1 to 10000"),
+        ({"actions_window_s": 1}, "from 60 to 86400"),
         ({"restart_per_target": 1}, "limits.restart_per_target is unknown; known are"),
         ({"always_approve": "failover_db"}, "write a list of action names"),
         ({"whole_service_actions": [1]}, "write a list of action names"),

@@ -84,11 +84,17 @@ def test_a_mode_that_lowers_nothing_is_blamed_for_nothing() -> None:
     ("scope", "covered"),
     [
         ("all", True), ("service:shop", True), ("service:stock", False), ("incident:INC-1", True),
-        ("incident:INC-2", False), ("service:", True), ("planet:mars", True), ("", True),
+        ("incident:INC-2", False), ("runbook:tidy", True), ("runbook:other", False),
+        ("service:", True), ("planet:mars", True), ("", True),
     ],
 )  # fmt: skip
 def test_a_set_mode_covers_its_scope_and_one_that_nobody_can_read_covers_everything(
     scope: str,
     covered: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    assert mode_applies(scope, service="shop", incident_id="INC-1") is covered
+    where = {"service": "shop", "incident_id": "INC-1"}
+    assert mode_applies(scope, **where, runbook="tidy") is covered
+
+
+def test_a_runbook_s_mode_says_nothing_about_what_a_person_chose() -> None:
+    assert not mode_applies("runbook:tidy", service="shop", incident_id="INC-1")

@@ -1,12 +1,13 @@
 """One limit, once: what an override answers, what it leaves as it is, and how it is told."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from holdfast.policy import RAISABLE, Decision, Freeze, GuardInput, Hold, Override, evaluate
-from tests.policy.questions import NOW, QUESTION, ago, ask
+from tests.policy.questions import NOW, QUESTION, acted, ago, ask
 from tests.policy.test_guard import restarted, rollback, scale
 
 OVERRIDE = Override(
@@ -22,6 +23,9 @@ TOO_MUCH: dict[str, GuardInput] = {
     "instances_added_max": scale(3, added=1),
     "rollback_age_max_s": rollback(7200),
     "region_share_max": ask(regions_in_flight=("west",)),
+    "pool_share_max": ask(pool_share=0.51),
+    "actions_per_incident": ask(rate=acted(20)),
+    "actions_per_installation": ask(rate=acted(60, own=False)),
 }
 
 
@@ -75,11 +79,20 @@ def test_what_needs_no_override_uses_none_up() -> None:
         rollback(None),
         rollback(-7200),
         scale("many"),
+        ask(pool_share=math.nan),
         replace(QUESTION, freeze=Freeze(scope="all", by="r", why="w", since=NOW)),
         replace(QUESTION, hold=Hold(why="w", since=NOW)),
         replace(QUESTION, unsettled=("INC-7",)),
     ],
-    ids=["unknown age", "age of the future", "unknown number", "freeze", "hold", "in doubt"],
+    ids=[
+        "unknown age",
+        "age of the future",
+        "unknown number",
+        "unknown share",
+        "freeze",
+        "hold",
+        "in doubt",
+    ],
 )
 def test_what_is_unknown_or_stopped_is_no_limit(question: GuardInput) -> None:
     all_of_them = tuple(replace(OVERRIDE, limit=limit) for limit in RAISABLE)

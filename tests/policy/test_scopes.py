@@ -46,9 +46,14 @@ def test_a_kind_of_token_is_a_kind_of_actor() -> None:
 
 def hash_of(**changes: object) -> str:
     fields: dict[str, object] = {
+        "key": "INC-1/S1/1",
         "action": "restart_service",
         "target": "shop@east",
         "params": {"a": 1, "b": 2},
+        "criteria": ["up == 1 for 6s"],
+        "when": ["true"],
+        "timeout_s": 10,
+        "impact": "low",
         "runbook_version": "abc",
         "evidence_ids": ["e2", "e1"],
     }
@@ -63,9 +68,16 @@ def test_the_hash_of_a_step_is_the_same_for_the_same_step() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"key": "INC-2/S1/1"},
         {"action": "rollback_deploy"},
         {"target": "shop@west"},
         {"params": {"a": 2, "b": 2}},
+        {"criteria": ["up == 1 for 5s"]},
+        {"when": []},
+        {"timeout_s": 11},
+        {"impact": "high"},
+        {"undo_of": "S1"},
+        {"seen": "ab"},
         {"runbook_version": None},
         {"evidence_ids": ["e1"]},
     ],

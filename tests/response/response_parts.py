@@ -12,60 +12,41 @@ from typing import Any
 
 from holdfast.diagnosis import SymptomReading
 from holdfast.incident import Draft, Kind, Phase, Record, State, evolve, stamp
-from holdfast.kernel import Actor, SignalKey
+from holdfast.kernel import Actor, SignalKey, format_at
 from holdfast.policy import Freeze, Mode, Override, SetMode, Window
 from holdfast.response import World, decide
 from holdfast.response.commands import (
     AnswerRequest,
     Command,
     Intend,
-    Observe,
     Prepare,
-    Probe,
-    ReadSamples,
-    ReadSymptom,
     Redo,
-    RunChecks,
-    SendPage,
     WakeAt,
     Write,
 )
 from holdfast.response.events import (
     ActionReturned,
     Asked,
-    ChecksDone,
     Event,
-    Observed,
-    PageSent,
     Prepared,
-    Probed,
-    SamplesRead,
-    SymptomRead,
     Woke,
 )
 from holdfast.response.ports import (
     ActionOutcome,
-    CheckResult,
     Effect,
     Health,
-    ProbeResult,
 )
 from holdfast.response.store import Answer, LoggedAction, Request
-from holdfast.verification import Sample
+from tests.response.response_answers import answered, prepared, returned
 from tests.response.response_world import (
     BAD,
     CRITERION,
     GAP,
     INTERVAL_S,
     NORMAL_CHECKS,
-    SUCCEEDED,
     world,
 )
 from tests.scene import DANA, START, Scene, opened
-
-
-def result(name: str, status: Health, at: datetime, **data: object) -> CheckResult:
-    return CheckResult(name=name, status=status, summary=f"{name} says so", at=at, data=data)
 
 
 @dataclass(slots=True)
@@ -95,6 +76,8 @@ class Play:
     log: dict[str, LoggedAction] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     observed: Mapping[str, Any] = field(default_factory=dict)
+    planes: tuple[Mapping[str, Any], ...] = ()
+    looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     wake_at: datetime | None = None
     requests: int = 0
     system_seq: int = 0
@@ -121,14 +104,14 @@ class Play:
             return self.elsewhere[key.region]
         return [value for since, value in self.levels if since <= at][-1]
 
-    def _samples(self, key: SignalKey, count: int = 30) -> list[tuple[datetime, float]]:
+    def samples(self, key: SignalKey, count: int = 30) -> list[tuple[datetime, float]]:
         newest = min(self.sampler_stopped_at or self.now, self.now)
         times = [newest - timedelta(seconds=INTERVAL_S * n) for n in range(count)]
         return [(at, self._value(key, at)) for at in reversed(times) if at >= START]
 
     def symptom(self, series: tuple[SignalKey, ...]) -> list[SymptomReading]:
         return [
-            SymptomReading(series=str(key), signal=key.signal, samples=self._samples(key))
+            SymptomReading(series=str(key), signal=key.signal, samples=self.samples(key))
             for key in series
         ]
 
@@ -158,7 +141,7 @@ class Play:
                 event, wrote = Woke(), False
             for command in self.decide(event):
                 wrote = wrote or isinstance(command, Write)
-                if not isinstance(command, self.stop_at) and (answer := self._answer(command)):
+                if not isinstance(command, self.stop_at) and (answer := answered(self, command)):
                     queue.append(answer)
         raise AssertionError("it never comes to rest")
 
@@ -180,14 +163,14 @@ class Play:
                     self.wake_at = min(command.at, self.wake_at or command.at)
                 case Intend() if Intend not in self.stop_at:
                     self.intend(command)
-                case Redo() if Redo not in self.stop_at and self._same_as(command):
+                case Redo() if Redo not in self.stop_at and self.same_as(command):
                     self._write((replace(command.draft, data={**command.draft.data, "fence": 2}),))
                 case _:
                     pass
         return commands
 
     def intend(self, command: Intend) -> None:
-        if not self._same_as(command):
+        if not self.same_as(command):
             return
         kept = command.reservation
         self.check_intent(command)
@@ -203,7 +186,7 @@ class Play:
             settled=False,
         )
 
-    def _same_as(self, command: Intend | Redo) -> bool:
+    def same_as(self, command: Intend | Redo) -> bool:
         """The second look of the transaction."""
         return command.seen.system_seq == self.system_seq
 
@@ -227,114 +210,11 @@ class Play:
         self.state = evolve(self.state, record)
         self.records.append(record)
 
-    # --- the world answers
-
-    def _answer(self, command: Command) -> Event | None:  # noqa: PLR0911 - one row per command
-        match command:
-            case RunChecks():
-                return ChecksDone(results=self.results(), symptom=self.symptom(command.series))
-            case ReadSymptom():
-                windows = (self.window,) if self.window else ()
-                seen = self.symptom(command.series)
-                return SymptomRead(symptom=seen, modes=self.modes, windows=windows)
-            case Prepare():
-                return self.prepared(command)
-            case Intend() | Redo():
-                if self.dies_after_intent or not self._same_as(command):
-                    return None
-                return self.returned(command.step_id, redone=isinstance(command, Redo))
-            case Probe():
-                found = ProbeResult(effect=self.probe, evidence=f"it is {self.probe.value}")
-                return Probed(
-                    step_id=command.step_id,
-                    result=found,
-                    freeze=self.freeze,
-                    maintenance=self.window,
-                    system_seq=self.system_seq,
-                    newer_token=self.newer_token,
-                    modes=self.modes,
-                )
-            case ReadSamples():
-                return self._samples_read(command)
-            case SendPage():
-                return self._paged(command)
-            case Observe():
-                observed = {"problem": self.problem} if self.problem else {"current": "2.3.9"}
-                return Observed(request=command.request, observed=observed)
-            case _:
-                return None
-
-    def results(self) -> dict[str, CheckResult]:
-        return {
-            name: result(name, status, self.now, **self._found(name))
-            for name, status in {**self.checks, "recent_deployments": Health.DEGRADED}.items()
-        }
-
-    def _found(self, name: str) -> dict[str, Any]:
-        if name != "recent_deployments":
-            return {"error": "hung"} if name in self.failing else {}
-        row = {
-            "id": 17,
-            "service": "shop-api",
-            "version": "2.4.0",
-            "previous_version": "2.3.9",
-            "deployed_by": "lee",
-            "deployed_at": START.isoformat(),
-            "age_s": 60.0,
-        }
-        return {"deployments": [row], "suspect": row}
-
     def prepared(self, command: Prepare, **more: Any) -> Prepared:  # noqa: ANN401 - any field
-        fields: dict[str, Any] = {
-            "step_id": command.step_id,
-            "pre_image": {"reachable": True, "reversible": "put it back", **self.observed},
-            "problem": self.problem,
-            "checks": self.results(),
-            "symptom": self.symptom(command.series),
-            "log": [entry for entry in self.log.values() if entry.target == command.target],
-            "acting": (),
-            "freeze": self.freeze,
-            "maintenance": self.window,
-            "system_seq": self.system_seq,
-            "modes": self.modes,
-            "overrides": self.overrides,
-        }
-        return Prepared(**fields | more)
+        return prepared(self, command, **more)
 
     def returned(self, step_id: str, *, redone: bool = False) -> ActionReturned:
-        said = self.outcomes.popleft() if self.outcomes else SUCCEEDED
-        lost = said if isinstance(said, str) else None
-        outcome = None if isinstance(said, str) else said
-        return ActionReturned(
-            step_id=step_id,
-            started_at=self.now,
-            ended_at=self.now,
-            outcome=outcome,
-            lost=lost,
-            redone=redone,
-        )
-
-    def _samples_read(self, command: ReadSamples) -> SamplesRead:
-        samples = [
-            Sample(at=at, service=key.service, region=key.region, signal=key.signal, value=value)
-            for key in dict.fromkeys(command.series)
-            for at, value in self._samples(key, 60)
-            if at >= command.since
-        ]
-        return SamplesRead(step_id=command.step_id, samples=samples)
-
-    def _paged(self, command: SendPage) -> PageSent:
-        delivery = {"channel": "webhook", "delivered": self.delivered, "detail": "-"}
-        sent = tuple(
-            {
-                "to": {"id": c.id},
-                "level": command.level,
-                "why": command.why,
-                "deliveries": [delivery],
-            }
-            for c in command.contacts
-        )
-        return PageSent(level=command.level, sent=sent, packet_digest="ab", packet_markdown="#")
+        return returned(self, step_id, redone=redone)
 
     # --- people ask
 
@@ -360,6 +240,19 @@ class Play:
         )
         self.run(Asked(request=request, refusal=refusal))
         return self.answers[name]
+
+    def charter(self, *allowed: str, **more: Any) -> Answer:  # noqa: ANN401
+        """Put dana in command; `allowed` are written ACTION:TARGET[,TARGET]."""
+        pairs = [each.partition(":") for each in allowed or ("rollback_deploy:shop-api",)]
+        data: dict[str, Any] = {
+            "commander": "dana",
+            "objective": "errors of the shop are normal again",
+            "allowed": [{"action": a, "targets": t.split(",")} for a, _, t in pairs],
+            "boundaries": [],
+            "expires_at": format_at(self.now + timedelta(hours=2)),
+            "because": "I take this one",
+        }
+        return self.ask("charter", **data | more)
 
     def direct(self, **more: Any) -> Answer:  # noqa: ANN401
         data: dict[str, Any] = {

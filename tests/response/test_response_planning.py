@@ -235,3 +235,19 @@ def test_an_event_that_comes_after_the_end_changes_nothing(level: float) -> None
 
     assert len(play.records) == written
     assert play.count(Intend) == 0
+
+
+def test_when_it_was_deployed_is_as_the_target_says_and_not_only_as_a_check_does() -> None:
+    said = Play(failing=frozenset({"recent_deployments"}))
+    said.observed = {"deployed_at": (START - timedelta(minutes=5)).isoformat()}
+    assert said.open().run().count(Intend) == 1, "without the check"
+
+    old = Play()
+    old.observed = {"deployed_at": (START - timedelta(hours=9)).isoformat()}
+    assert old.open().run().count(Intend) == 0
+    assert "too old to roll back" in str([record.data for record in old.records])
+
+    unclear = Play()
+    unclear.observed = {"deployed_at": "some day"}
+    assert unclear.open().run().count(Intend) == 0
+    assert "when shop-api was deployed can't be told" in str([r.data for r in unclear.records])

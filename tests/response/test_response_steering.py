@@ -43,7 +43,9 @@ def intents(play: Play) -> list[Intend]:
     return [command for command in play.told if isinstance(command, Intend)]
 
 
-@pytest.mark.parametrize("scope", ["all", "service:shop-api", "incident:INC-1"])
+@pytest.mark.parametrize(
+    "scope", ["all", "service:shop-api", "incident:INC-1", "runbook:roll-back"]
+)
 def test_a_mode_that_a_person_sets_stops_a_runbook_and_the_timeline_says_who_and_why(
     scope: str,
 ) -> None:
@@ -55,7 +57,7 @@ def test_a_mode_that_a_person_sets_stops_a_runbook_and_the_timeline_says_who_and
     assert f"ravi set the mode of {scope} to at most observe: storage audit" in told
 
 
-@pytest.mark.parametrize("scope", ["service:shop-db", "incident:INC-2"])
+@pytest.mark.parametrize("scope", ["service:shop-db", "incident:INC-2", "runbook:other"])
 def test_a_mode_that_is_set_elsewhere_stops_nothing_here(scope: str) -> None:
     play = Play(modes=(said(Mode.OBSERVE, scope),)).open().run()
 
@@ -78,6 +80,7 @@ def test_a_directive_waits_for_no_mode_that_a_person_set_to_guided() -> None:
     play = Play(modes=(said(Mode.GUIDED),)).open().run()
     assert "ravi set the mode of all to at most guided" in play.held()
 
+    play.charter()
     assert play.direct().ok
     assert play.count(Intend) == 1
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from holdfast.incident import Kind, Phase, StepStatus
-from holdfast.response.commands import Intend, SendPage
+from holdfast.response.commands import Confirm, Intend, SendPage
 from tests.response.response_parts import Play
 from tests.response.response_world import BAD, GAP, GOOD, runbook, world
 
@@ -131,3 +131,77 @@ def test_a_recovery_at_second_sight_does_not_credit_the_step_alone() -> None:
     assert play.phase() is Phase.RESOLVED
     assert "something else may have helped since" in play.last(Kind.RESOLVED)["why"]
     assert play.state.steps[0].status is StepStatus.VERIFIED
+
+
+def plane(
+    name: str, *, reached: bool, lasting: bool = True, under_way: bool = False
+) -> dict[str, object]:
+    now = "drain" if reached else "ready"
+    return {
+        "plane": name,
+        "now": now,
+        "intended": "drain",
+        "reached": reached,
+        "lasting": lasting,
+        "under_way": under_way,
+    }
+
+
+def confirmed(*planes: dict[str, object]) -> Play:
+    """A step on control planes that were looked at once the readings were good."""
+    play = Play(world=world(runbook("${entity}")))
+    play.observed = {"planes": [{"plane": "web-1"}, {"plane": "web-2"}]}
+    play.planes = planes
+    play.open().run()
+    play.level(GOOD)
+    play.wait(30)
+    return play
+
+
+def test_good_readings_and_every_control_plane_as_intended_are_recovery() -> None:
+    play = confirmed(plane("web-1", reached=True), plane("web-2", reached=True))
+
+    assert play.phase() is Phase.RESOLVED
+    assert len(play.last(Kind.VERIFICATION_RECORDED)["planes"]) == 2
+
+
+def test_a_control_plane_that_is_not_as_intended_is_a_mixed_state_and_holds() -> None:
+    play = confirmed(plane("web-1", reached=True), plane("web-2", reached=False))
+
+    why = not_resolved(play, "mixed")
+    assert "web-2 is not as intended (reading ready, threshold drain, source shop-api)" in why
+
+
+def test_an_effect_that_may_fade_by_its_nature_is_no_mixed_state() -> None:
+    play = confirmed(plane("keys", reached=False, lasting=False))
+
+    assert play.phase() is Phase.RESOLVED
+
+
+def test_a_control_plane_that_is_still_under_way_is_waited_for() -> None:
+    play = Play(world=world(runbook("${entity}")))
+    play.observed = {"planes": [{"plane": "web"}]}
+    play.planes = (plane("web", reached=False, under_way=True),)
+    play.open().run()
+    play.level(GOOD)
+    play.wait(15)
+    assert play.phase() is Phase.VERIFYING
+    assert play.count(Confirm) > 1
+    assert not play.state.held
+
+    play.planes = (plane("web", reached=True),)
+    play.wait(3)
+    assert play.phase() is Phase.RESOLVED
+
+
+def test_what_is_still_under_way_when_the_time_is_over_holds() -> None:
+    play = confirmed(plane("web", reached=False, under_way=True))
+
+    assert "web is not as intended" in not_resolved(play, "mixed")
+
+
+def test_what_is_under_way_is_not_waited_for_where_something_else_is_wrong() -> None:
+    play = confirmed(plane("web", reached=False, under_way=True), plane("api", reached=False))
+
+    not_resolved(play, "mixed")
+    assert play.count(Confirm) == 1

@@ -89,6 +89,46 @@ def test_a_bad_expectation_says_where_and_what_was_expected(
     assert "write for example" in caught.value.message
 
 
+@pytest.mark.parametrize("op", ["falling", "rising", "not falling", "not rising"])
+def test_an_expectation_may_ask_for_a_trend(op: str) -> None:
+    read = parse_expectation(f'queue_depth{{service="shop"}} {op} for 60s in each region')
+
+    assert (read.signal, read.service, read.op) == ("queue_depth", "shop", op)
+    assert (read.sustain_s, read.each_region) == (60.0, True)
+    assert read.asks_trend
+    assert not read.uses_baseline
+    assert read.threshold(None) == 0.0
+
+
+def test_a_comparison_asks_for_no_trend_and_a_signal_may_be_called_like_one() -> None:
+    assert not parse_expectation("errors < 1").asks_trend
+    assert parse_expectation("falling rising for 5m").signal == "falling"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "wanted"),
+    [
+        ("depth not", 10, "`falling` or `rising`, found the end"),
+        ("depth not 5", 11, "`falling` or `rising`, found `5`"),
+        ("depth not not falling", 11, "`falling` or `rising`"),
+        ("depth Falling", 7, "or a trend"),
+        ("depth is falling", 7, "or a trend"),
+        ("depth falling 5", 15, "the end"),
+        ("depth falling for", 18, "a duration"),
+        ("depth falling < 5", 15, "the end"),
+        ("depth falling and depth < 5", 15, "is a criterion of its own"),
+        ("depth < 5 for 60s and depth falling", 19, "is a criterion of its own"),
+        ('depth{region="a"} falling in each region', 35, "no `in each region`"),
+    ],
+)
+def test_a_bad_trend_says_where_and_what_was_expected(text: str, column: int, wanted: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        parse_expectation(text)
+
+    assert f"column {column}:" in caught.value.message
+    assert wanted in caught.value.message
+
+
 def test_a_very_long_expectation_is_refused() -> None:
     with pytest.raises(BadInputError, match="longer than"):
         parse_expectation("errors < 1" + " " * 600)

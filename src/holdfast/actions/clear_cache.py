@@ -6,10 +6,12 @@ only prefixes and paths that a person has allowed. Directories are the matter of
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from holdfast.actions import clear_temp
 from holdfast.actions.places import before_acting, chosen, controlled, done, only, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.valkey_target import (
     MEMORY,
     SaidNoError,
@@ -24,6 +26,7 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.response.ports import (
     ActionOutcome,
     ActionRequest,
+    Effect,
     LostReplyError,
     ProbeResult,
     Repeatability,
@@ -82,6 +85,7 @@ class ClearCache:
             "keys_in_all": keys,
             "repeatability": kind.value,
             "why": f"a repeat can't be refused there: {forgets}" if forgets else "",
+            "planes": [predicted(_plane(target, prefix), now=_NOT_CLEARED, intended=_CLEARED)],
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
@@ -101,7 +105,8 @@ class ClearCache:
             return clear_temp.probe(temp, request, self._clock)
         control, prefix = self._place(request.target, request.params)
         what = f"keys below {prefix!r} were unlinked"
-        return probe(str(control["url"]), self._clock, request, what, LOOK_S)
+        found = probe(str(control["url"]), self._clock, request, what, LOOK_S)
+        return _with_plane(found, _plane(request.target, prefix))
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
         if "path" in request.pre_image:
@@ -167,7 +172,23 @@ class ClearCache:
 
 
 _AT_A_CACHE = Repeatability.REFUSES_STALE_TOKEN
+_NOT_CLEARED, _CLEARED = "not cleared by this step", "cleared once"
 _CATEGORY = {"stale": "stale_token", "restarted": "changed_meanwhile"}
+
+
+def _plane(target: str, prefix: str) -> str:
+    return f"cache {target} {prefix}*"
+
+
+def _with_plane(found: ProbeResult, plane: str) -> ProbeResult:
+    """Add how far it came, where the server could tell."""
+    if found.effect is Effect.UNKNOWN:
+        return found
+    reached = found.effect is Effect.PRESENT
+    now = f"{found.data['count']} keys unlinked" if found.data else _NOT_CLEARED
+    # The services fill it again, and a full server may let its memory of the step go.
+    entry = compared(plane, now=now, intended=_CLEARED, reached=reached, lasting=False)
+    return replace(found, data={**found.data, "planes": [entry]})
 
 
 def _why(state: str, newest: str) -> str:

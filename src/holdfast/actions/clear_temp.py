@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.actions.places import before_acting, chosen, done, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.supervisord import Deadline
 from holdfast.actions.temp_tree import Cut, Found, TempTree, TreeError, check_temp_path
 from holdfast.kernel.clock import Clock
@@ -26,6 +27,7 @@ from holdfast.response.ports import (
 
 LOOK_S = 5.0
 NOT_REVERSIBLE = "no: the files are gone; what needs them makes them again"
+_INTENDED = "none of them left"
 
 
 def observe(
@@ -55,6 +57,7 @@ def observe(
         "left_alone": found.others,
         "counted_all": found.complete,
         "free_bytes": free_bytes,
+        "planes": [predicted(_plane(path), now=_words(found), intended=_INTENDED)],
     }
 
 
@@ -96,7 +99,9 @@ def probe(control: Mapping[str, Any], request: ActionRequest, clock: Clock) -> P
     if not same or (not left.files and not left.complete):
         text = f"{path} is another directory now" if not same else f"{path} is too big to look at"
         return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
-    data = {"files_left": left.files}
+    reached = not left.files
+    plane = compared(_plane(path), now=_words(left), intended=_INTENDED, reached=reached)
+    data = {"files_left": left.files, "planes": [plane]}
     if left.files:
         text = f"{left.files} files that were to go are still below {path}; a repeat goes on"
         return ProbeResult(effect=Effect.ABSENT, evidence=text, data=data)
@@ -107,6 +112,15 @@ def probe(control: Mapping[str, Any], request: ActionRequest, clock: Clock) -> P
 def undo(request: ActionRequest) -> ActionOutcome:
     text = f"clearing {request.target} can't be undone ({NOT_REVERSIBLE})"
     return refused("not_reversible", text)
+
+
+def _plane(path: str) -> str:
+    return f"files {path}"
+
+
+def _words(found: Found) -> str:
+    at_least = "" if found.complete else "at least "
+    return f"{at_least}{found.files} files to go, {found.size_bytes} bytes"
 
 
 def _cut(seen: Mapping[str, Any]) -> Cut:

@@ -6,12 +6,14 @@ repeat; whether it does can't be known here, so at best it is probeable.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from holdfast.actions import child
 from holdfast.actions.executable import check_executable, identity_of
-from holdfast.actions.named_call import chosen_call, digest_of, fill, values_of, without
+from holdfast.actions.named_call import Chosen, NamedCalls, fill, values_of, without
 from holdfast.actions.places import before_acting, incident_of, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import BadInputError
@@ -44,6 +46,14 @@ class RunCommand:
     ) -> None:
         self._catalogue = catalogue
         self._commands = commands
+        self._named = NamedCalls(
+            catalogue=catalogue,
+            action=self.name,
+            section="actions.commands",
+            calls=commands,
+            secret=_SECRET,
+            done="run",
+        )
         self._clock = clock or SystemClock()
 
     @property
@@ -53,15 +63,16 @@ class RunCommand:
         return Repeatability.PROBEABLE if probed else Repeatability.NONE
 
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        name, call, values = self._call(target, params, None)
-        values = {"incident": "later", **values}
+        chosen = self._named.choose(target, params)
+        call, values = chosen.call, {"incident": "later", **chosen.values}
         argv = _argv(call, values)
         back, look = call.get("undo"), call.get("probe")
         seen = {
             "instance": target,
-            "call": name,
+            "call": chosen.name,
             "executable": argv[0],
-            "digest": digest_of(call, _SECRET),
+            "digest": chosen.digest,
+            "undo_digest": chosen.undo_digest,
             "repeatability": (Repeatability.PROBEABLE if look else Repeatability.NONE).value,
             "reversible": f"run {back}" if back else "no: no command undoes it",
         }
@@ -69,50 +80,53 @@ class RunCommand:
             seen["identity"] = identity_of(check_executable(argv[0]))
         except (ValueError, OSError) as error:
             return {**seen, "reachable": False, "why": f"it may not be run: {error}"}
+        plane = _plane(chosen.name, target)
         if not look:
-            return {**seen, "reachable": True}
+            planes = [predicted(plane, now="not looked at", intended=_intended(call))]
+            return {**seen, "reachable": True, "planes": planes}
         found = self._looked(look, values, {})
         return {
             **seen,
             "reachable": True,
             "before": found.effect.value,
             "before_evidence": found.evidence,
+            "planes": [predicted(plane, now=found.evidence, intended=_intended(call))],
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
-        with before_acting():
-            incident = incident_of(request.idempotency_key)
-            name, call, values = self._call(request.target, request.params, incident)
-        seen = request.pre_image
-        if seen.get("digest") != digest_of(call, _SECRET) or not seen.get("identity"):
-            text = f"the command {name} was not looked at before, or was changed since"
+        chosen = self._named.to_perform(request)
+        if isinstance(chosen, ActionOutcome):
+            return chosen
+        identity = request.pre_image.get("identity")
+        if not identity:
+            text = f"the command {chosen.name} was not looked at before"
             return refused("changed_meanwhile", f"{request.target}: {text}; nothing was run")
-        return self._done(name, values, request, identity=seen["identity"])
+        return self._done(chosen.name, chosen.values, request, identity=identity)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
-        incident = incident_of(request.idempotency_key)
-        name, call, values = self._call(request.target, request.params, incident)
-        if request.pre_image.get("digest") != digest_of(call, _SECRET):
-            text = f"the command {name} was changed since, so what it did can't be told by it"
+        chosen = self._named.to_probe(request)
+        if isinstance(chosen, ProbeResult):
+            return chosen
+        look = chosen.call.get("probe")
+        if not look:
+            text = f"no probe is written for {chosen.name}"
             return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
-        if not call.get("probe"):
-            text = f"no probe is written for {name}"
-            return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
-        found = self._looked(call["probe"], values, _tokens(request))
+        found = self._looked(look, chosen.values, _tokens(request))
+        found = _with_plane(found, _plane(chosen.name, request.target), _intended(chosen.call))
         before = request.pre_image.get("before")
         if found.effect is Effect.PRESENT and before == Effect.PRESENT.value:
             text = f"{found.evidence}, but so it was before; whose effect that is can't be told"
-            return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+            return replace(found, effect=Effect.UNKNOWN, evidence=text)
         return found
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
-        with before_acting():
-            incident = incident_of(request.idempotency_key)
-            name, call, values = self._call(request.target, request.params, incident)
-        back = call.get("undo")
-        if not back:
-            return refused("not_reversible", f"no command undoes {name}; add `undo` to it")
-        return self._done(back, values, request)
+        def look(chosen: Chosen) -> ProbeResult:
+            return self._looked(chosen.call["probe"], chosen.values, _tokens(request))
+
+        back = self._named.to_undo(request, look)
+        if isinstance(back, ActionOutcome):
+            return back
+        return self._done(back.name, back.values, request)
 
     def run_named(self, name: str, request: ActionRequest, timeout_s: float) -> ActionOutcome:
         """Run a command for another action, such as the one that keeps an old primary down."""
@@ -121,12 +135,15 @@ class RunCommand:
             values = values_of(self._catalogue, self.name, request.target, {}, incident)
         return self._done(name, values, request, timeout_s=timeout_s)
 
-    def _call(
-        self, target: str, params: Mapping[str, Any], incident: str | None
-    ) -> tuple[str, Mapping[str, Any], dict[str, str]]:
-        name = chosen_call(self.name, params, self._commands, "actions.commands")
-        values = values_of(self._catalogue, self.name, target, params, incident)
-        return name, self._commands[name], values
+    def look_named(self, name: str, request: ActionRequest) -> ProbeResult | None:
+        """Look whether a command's effect is there, or None where no probe is written for it."""
+        call = self._commands.get(name, {})
+        if not call.get("probe"):
+            return None
+        incident = incident_of(request.idempotency_key)
+        values = values_of(self._catalogue, self.name, request.target, {}, incident)
+        found = self._looked(call["probe"], values, _tokens(request))
+        return _with_plane(found, _plane(name, request.target), _intended(call))
 
     def _done(
         self,
@@ -199,6 +216,23 @@ class RunCommand:
             )
         except child.NotRunError as error:
             raise TargetUnreachableError(f"nothing was run: {error}") from error
+
+
+def _plane(name: str, target: str) -> str:
+    return f"command {name} {target}"
+
+
+def _intended(call: Mapping[str, Any]) -> str:
+    return f"{call['probe']} ends with 0" if call.get("probe") else "ended well"
+
+
+def _with_plane(found: ProbeResult, plane: str, intended: str) -> ProbeResult:
+    """Add the plane as the probe saw it, and nothing where it saw nothing."""
+    if found.effect is Effect.UNKNOWN:
+        return found
+    reached = found.effect is Effect.PRESENT
+    entry = compared(plane, now=found.evidence, intended=intended, reached=reached)
+    return replace(found, data={**found.data, "planes": [entry]})
 
 
 class _ChangedError(Exception):

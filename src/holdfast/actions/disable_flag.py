@@ -1,17 +1,21 @@
-"""Turns a feature flag off in a flagd file, and on again if nobody touched it since.
+"""Turns a feature flag off, in a flagd file or in Unleash, and on again if nobody touched it since.
 
-Idempotent at its target: the file is compared before it is set, and a journal beside it
-remembers the key. A repeat is answered and not done again; one that comes late, after somebody
-edited the file, does nothing.
+A file is idempotent: it is compared before it is set, and a journal beside it remembers the key. A
+repeat is answered and not done again; one that comes late, after somebody edited the file, does
+nothing. What Unleash can promise is less, and is said in `unleash_flag`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from holdfast.actions import unleash_flag
 from holdfast.actions.directory_lock import LockBusyError
 from holdfast.actions.flag_file import DISABLED, ENABLED, FlagError, FlagFile, Turn
 from holdfast.actions.places import before_acting, chosen, controlled, done, only, refused
+from holdfast.actions.planes import compared, predicted
+from holdfast.actions.unleash_api import Unleash
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.redact import bounded
@@ -41,6 +45,8 @@ class DisableFlag:
 
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         path, flag = self._place(target, params)
+        if isinstance(path, Unleash):
+            return {"service": target, **unleash_flag.observe(path, flag, self._clock)}
         seen: dict[str, Any] = {"service": target, "file": str(path), "flag": flag}
         try:
             with FlagFile(path, self._clock) as file:
@@ -56,11 +62,16 @@ class DisableFlag:
             "digest": now.digest,
             "file_id": now.identity,
             "digest_after": now.digest_disabled,
+            "planes": [predicted(_plane(path, flag), now=now.state, intended=DISABLED)]
+            if now.state == ENABLED
+            else [],
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
         with before_acting():
             path, flag = self._place(request.target, request.params)
+        if isinstance(path, Unleash):
+            return unleash_flag.perform(path, flag, self._clock, request)
         seen = request.pre_image
         if (
             seen.get("state") != ENABLED
@@ -81,6 +92,8 @@ class DisableFlag:
 
     def probe(self, request: ActionRequest) -> ProbeResult:
         path, flag = self._place(request.target, request.params)
+        if isinstance(path, Unleash):
+            return unleash_flag.probe(path, flag, self._clock, request)
         try:
             with FlagFile(path, self._clock) as file, file.locked(PROBE_S):
                 effect, evidence = file.effect_of(request.idempotency_key)
@@ -90,12 +103,18 @@ class DisableFlag:
         except OSError as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=f"{path} can't be read: {error}")
         text = f"{evidence}; flag {flag!r} is {now.state} now"
-        return ProbeResult(effect=effect, evidence=text, data={"state": now.state})
+        off = now.state == DISABLED
+        plane = compared(_plane(path, flag), now=now.state, intended=DISABLED, reached=off)
+        planes = [plane] if request.pre_image.get("planes") else []
+        data = {"state": now.state, "planes": planes}
+        return ProbeResult(effect=effect, evidence=text, data=data)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
+        path, flag = self._place(request.target, request.params)
+        if isinstance(path, Unleash):
+            return unleash_flag.undo(path, flag, self._clock, request)
         if self.probe(request).effect is not Effect.PRESENT:
             return refused("nothing_to_undo", f"{request.target}: this step turned no flag")
-        path, flag = self._place(request.target, request.params)
         turn = Turn(
             key=f"{request.idempotency_key}/undo",
             flag=flag,
@@ -103,7 +122,10 @@ class DisableFlag:
             after=ENABLED,
             digest=str(request.pre_image["digest_after"]),
         )
-        return self._turn(path, turn, request.timeout_s)
+        outcome = self._turn(path, turn, request.timeout_s)
+        if outcome.error_category == "changed_meanwhile":
+            return replace(outcome, error_category="changed_since")
+        return outcome
 
     def _turn(self, path: Path, turn: Turn, timeout_s: float) -> ActionOutcome:
         what = f"flag {turn.flag!r} in {path}"
@@ -121,11 +143,17 @@ class DisableFlag:
             return refused("changed_meanwhile", f"{what}: {text}")
         raise LostReplyError(f"{what}: {text}")
 
-    def _place(self, target: str, params: Mapping[str, Any]) -> tuple[Path, str]:
+    def _place(self, target: str, params: Mapping[str, Any]) -> tuple[Path | Unleash, str]:
         only(self.name, params, ("flag",))
         _, control = controlled(self._catalogue, self.name, target, "flags")
         flag = chosen(self.name, "flag", params, list(control["allowed"]))
+        if control.get("unleash"):
+            return Unleash.of(control["unleash"]), flag
         return Path(str(control["file"])), flag
+
+
+def _plane(path: Path, flag: str) -> str:
+    return f"flagd {path} {flag}"
 
 
 def _settled(

@@ -6,11 +6,12 @@ server out after it was put back: probeable, and a step in doubt is never repeat
 """
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from holdfast.actions.haproxy import HaProxy, SaidNoError, Server
-from holdfast.actions.places import before_acting, done, filled, only, refused, regional
+from holdfast.actions.haproxy import SaidNoError, Server
+from holdfast.actions.haproxy_pool import Pool, pool_of, share_out, why_not_out
+from holdfast.actions.places import before_acting, done, only, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.supervisord import Deadline
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock, SystemClock
@@ -52,100 +53,117 @@ class TurnPool:
 
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         only(self.name, params, ())
-        proxy, patterns = self._place(target)
-        seen = {"instance": target, "backend": proxy.backend}
+        pool = pool_of(self._catalogue, self.name, target)
+        seen = {"instance": target, "backend": pool.proxy.backend}
         deadline = Deadline.after(self._clock, LOOK_S)
         try:
-            servers = proxy.servers(deadline)
-            pid = proxy.pid(deadline)
+            servers = pool.proxy.servers(deadline)
+            pid = pool.proxy.pid(deadline)
         except TargetUnreachableError as error:
             return {**seen, "reachable": False, "reversible": "no", "why": error.message}
-        mine = [each for each in servers if _is_mine(each, patterns)]
-        turns = [each.name for each in mine if self._turns(each)]
-        why = self._why_not(target, servers, mine, turns)
+        turns = [each for each in pool.mine(servers) if self._turns(each)]
+        names = [each.name for each in turns]
+        why = why_not_out(target, pool, servers, self._out(names))
         other = "put back" if self._state == DRAIN else "taken out again"
+        share = {"pool_share": share_out(servers, names)} if self._out(names) else {}
         return {
             **seen,
+            **share,
             "reachable": why is None,
             "why": why or "",
-            "reversible": f"{', '.join(turns)} can be {other}" if turns else "no: nothing changes",
+            "reversible": f"{', '.join(names)} can be {other}" if names else "no: nothing changes",
             "pid": pid,
             "servers": {each.name: each.words() for each in servers},
-            "turns": turns,
-            "serving_elsewhere": sum(each.serves for each in servers if each not in mine),
+            "turns": names,
+            "serving_elsewhere": sum(each.serves for each in servers if not pool.is_mine(each)),
+            "planes": [] if why else self._planes(pool, turns),
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
         with before_acting():
-            proxy, patterns = self._place(request.target)
+            pool = pool_of(self._catalogue, self.name, request.target)
         wanted = request.pre_image.get("turns")
         if not wanted:
             return refused("nothing_to_do", f"{request.target}: no server is to be {self._did}")
-        return self._turn(request, proxy, patterns, wanted)
+        return self._turn(request, pool, wanted)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
-        proxy, _ = self._place(request.target)
-        deadline = Deadline.after(self._clock, LOOK_S)
+        pool = pool_of(self._catalogue, self.name, request.target)
+        wanted = request.pre_image.get("turns") or ()
         try:
-            servers = {each.name: each for each in proxy.servers(deadline)}
-            same = proxy.pid(deadline) == request.pre_image.get("pid")
+            servers, same = self._looked(request, pool)
         except TargetUnreachableError as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
-        wanted = request.pre_image.get("turns") or ()
+        planes = [self._compared(pool, name, servers.get(name)) for name in wanted]
         if not wanted or not same:
             text = "HAProxy was reloaded since, and forgot" if wanted else "there is no pre-image"
-            return ProbeResult(effect=Effect.UNKNOWN, evidence=f"{request.target}: {text}")
+            evidence = f"{request.target}: {text}"
+            return ProbeResult(effect=Effect.UNKNOWN, evidence=evidence, data={"planes": planes})
         turned = [name for name in wanted if name in servers and self._is_turned(servers[name])]
         text = f"{request.target}: {len(turned)} of {', '.join(wanted)} are {self._did}"
         effect = Effect.PRESENT if len(turned) == len(wanted) else Effect.UNKNOWN
         effect = effect if turned else Effect.ABSENT
-        return ProbeResult(effect=effect, evidence=text, data={"turned": turned})
+        return ProbeResult(effect=effect, evidence=text, data={"turned": turned, "planes": planes})
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
-        turned = self.probe(request).data.get("turned", ())
+        """Turn back what is as this step left it; what a person did since stays theirs."""
+        with before_acting():
+            pool = pool_of(self._catalogue, self.name, request.target)
+        wanted = request.pre_image.get("turns") or ()
+        servers, same = self._looked(request, pool)
+        theirs = [
+            f"{name} is {servers[name].words() if name in servers else 'gone'}"
+            for name in wanted
+            if name not in servers or servers[name].in_maintenance
+        ]
+        if wanted and not same:
+            theirs = ["HAProxy was reloaded, and has what its file says"]
+        if theirs:
+            text = f"{request.target}: changed since by somebody else: {', '.join(theirs)}"
+            return refused("changed_since", f"{text}; nothing was changed")
+        turned = [name for name in wanted if self._is_turned(servers[name])]
         if not turned:
-            return refused("nothing_to_undo", f"{request.target}: none of its servers was turned")
-        back = TurnPool(
-            self._catalogue, READY if self._state == DRAIN else DRAIN, clock=self._clock
-        )
-        return back._turn(request, *self._place(request.target), turned)
+            return refused("nothing_to_undo", f"{request.target}: none of its servers is turned")
+        other: Literal["drain", "ready"] = READY if self._state == DRAIN else DRAIN
+        back = TurnPool(self._catalogue, other, clock=self._clock)
+        return back._turn(request, pool, turned)
 
-    def _turn(
-        self,
-        request: ActionRequest,
-        proxy: HaProxy,
-        patterns: Sequence[str],
-        wanted: Sequence[str],
-    ) -> ActionOutcome:
+    def _looked(self, request: ActionRequest, pool: Pool) -> tuple[dict[str, Server], bool]:
+        """Read the servers, and whether it is the HAProxy that the step was told to."""
+        deadline = Deadline.after(self._clock, LOOK_S)
+        servers = {each.name: each for each in pool.proxy.servers(deadline)}
+        return servers, pool.proxy.pid(deadline) == request.pre_image.get("pid")
+
+    def _turn(self, request: ActionRequest, pool: Pool, wanted: Sequence[str]) -> ActionOutcome:
         """Look again, set, and look once more."""
         deadline = Deadline.after(self._clock, request.timeout_s)
-        servers = proxy.servers(deadline)
-        mine = [each for each in servers if _is_mine(each, patterns) and each.name in wanted]
+        servers = pool.proxy.servers(deadline)
+        mine = [each for each in pool.mine(servers) if each.name in wanted]
         turns = [each.name for each in mine if self._turns(each)]
         if not turns:
             return refused("nothing_to_do", f"{request.target}: {', '.join(wanted)} need nothing")
-        if why := self._why_not(request.target, servers, mine, turns):
+        if why := why_not_out(request.target, pool, servers, self._out(turns)):
             return refused("last_server", f"nothing was changed: {why}")
         try:
-            proxy.set_state(turns, self._state, deadline)
+            pool.proxy.set_state(turns, self._state, deadline)
             said = None
         except SaidNoError as error:
             said = error.message
-        return self._ended(request, proxy, turns, said, deadline)
+        return self._ended(request, pool, turns, said, deadline)
 
     def _ended(
         self,
         request: ActionRequest,
-        proxy: HaProxy,
+        pool: Pool,
         turns: Sequence[str],
         said: str | None,
         deadline: Deadline,
     ) -> ActionOutcome:
         """Say what lies there now. Two who drain at once must not leave the pool empty."""
         try:
-            after = proxy.servers(deadline)
+            after = pool.proxy.servers(deadline)
             if self._state == DRAIN and said is None and not any(each.serves for each in after):
-                proxy.set_state(turns, READY, deadline)
+                pool.proxy.set_state(turns, READY, deadline)
                 text = "no other server served any more, so it was put back at once"
                 return refused("last_server", f"{request.target}: {text}")
         except (TargetUnreachableError, SaidNoError) as error:
@@ -165,6 +183,28 @@ class TurnPool:
     def _did(self) -> str:
         return "taken out" if self._state == DRAIN else "put back"
 
+    @property
+    def _intended(self) -> str:
+        return "drained" if self._state == DRAIN else "ready"
+
+    def _out(self, names: Sequence[str]) -> Sequence[str]:
+        """Name those that go out by it: putting back is never limited."""
+        return names if self._state == DRAIN else ()
+
+    def _planes(self, pool: Pool, turns: Sequence[Server]) -> list[dict[str, Any]]:
+        return [
+            predicted(pool.plane(each.name), now=each.words(), intended=self._intended)
+            for each in turns
+        ]
+
+    def _compared(self, pool: Pool, name: str, server: Server | None) -> dict[str, Any]:
+        return compared(
+            pool.plane(name),
+            now=server.words() if server else "gone",
+            intended=self._intended,
+            reached=server is not None and self._is_turned(server),
+        )
+
     def _turns(self, server: Server) -> bool:
         """Say whether this one is to be changed: what a person set to maintenance is theirs."""
         if server.in_maintenance:
@@ -173,30 +213,3 @@ class TurnPool:
 
     def _is_turned(self, server: Server) -> bool:
         return server.drained is (self._state == DRAIN)
-
-    def _why_not(
-        self, target: str, servers: Sequence[Server], mine: Sequence[Server], turns: Sequence[str]
-    ) -> str | None:
-        if not mine:
-            names = ", ".join(each.name for each in servers) or "none"
-            return f"the backend has no server of {target}; its servers are {names}"
-        if self._state == DRAIN and turns:
-            left = [each for each in servers if each.serves and each.name not in turns]
-            if not left:
-                return f"it would leave no server that serves: {_listed(servers)}"
-        return None
-
-    def _place(self, target: str) -> tuple[HaProxy, tuple[str, ...]]:
-        service, regions, control = regional(self._catalogue, self.name, target, "pool")
-        place = control["haproxy"]
-        proxy = HaProxy(address=str(place["socket"]), backend=str(place["backend"]))
-        pattern = str(place["server"])
-        return proxy, tuple(filled(pattern, service, region) for region in regions)
-
-
-def _is_mine(server: Server, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(server.name, pattern) for pattern in patterns)
-
-
-def _listed(servers: Sequence[Server]) -> str:
-    return ", ".join(f"{each.name} is {each.words()}" for each in servers)

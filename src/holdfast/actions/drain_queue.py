@@ -1,15 +1,18 @@
-"""Moves messages of a queue, the oldest first, to a parking list; undo puts them back in order.
+"""Moves messages of a queue, the oldest first, to where they are parked; undo puts them back.
 
-A page is moved and remembered in one breath, with the count, so a repeat goes on where the first
-try ended and never moves more than was meant. Nothing is deleted: each attempt has a parking list
-of its own, which a person can read, replay or throw away.
+In Valkey and Redis a page is moved and remembered in one breath, with the count, so a repeat goes
+on where the first try ended and never moves more than was meant. Nothing is deleted: each attempt
+has a parking list of its own, which a person can read, replay or throw away. What RabbitMQ can
+promise is less, and is said in `rabbitmq_parking`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.actions.places import before_acting, chosen, controlled, done, only, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.valkey_target import (
     MEMORY,
     SaidNoError,
@@ -24,11 +27,15 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.response.ports import (
     ActionOutcome,
     ActionRequest,
+    Effect,
     LostReplyError,
     ProbeResult,
     Repeatability,
     TargetUnreachableError,
 )
+
+if TYPE_CHECKING:
+    from holdfast.actions.rabbitmq_parking import Parking
 
 LOOK_S = 5.0
 _OTHER = {"right": "left", "left": "right"}
@@ -60,6 +67,9 @@ class DrainQueue:
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         control, queue, most = self._place(target, params)
         seen: dict[str, Any] = {"service": target, "queue": queue}
+        if _is_rabbitmq(control):
+            look = _rabbitmq().observe(_parking_place(control, queue), self._clock, most)
+            return {**seen, **look}
         try:
             with ValkeyTarget(str(control["url"]), self._clock, LOOK_S) as server:
                 kind = cast("bytes", server.read(lambda client: client.type(queue))).decode()
@@ -73,13 +83,20 @@ class DrainQueue:
             why = f"{queue!r} is a {kind} there, not a list; correct control.queue.lists"
             return {**seen, "reachable": False, "reversible": no, "why": why}
         kept = Repeatability.NONE if forgets else self.repeatability
+        wanted = min(waiting, most)
+        plane = predicted(
+            f"valkey {queue}",
+            now=f"{waiting} wait",
+            intended=f"{waiting - wanted} wait, {wanted} parked",
+        )
         return {
             **seen,
             "reachable": True,
             "reversible": "the messages go back from the parking list, in their order",
             "run_id": run_id,
             "waiting": waiting,
-            "wanted": min(waiting, most),
+            "wanted": wanted,
+            "planes": [plane] if wanted else [],
             "repeatability": kept.value,
             "why": f"a repeat can't be refused there: {forgets}" if forgets else "",
         }
@@ -87,6 +104,9 @@ class DrainQueue:
     def perform(self, request: ActionRequest) -> ActionOutcome:
         with before_acting():
             control, queue, most = self._place(request.target, request.params)
+        if _is_rabbitmq(control):
+            place = _parking_place(control, queue)
+            return cast("ActionOutcome", _rabbitmq().perform(place, self._clock, request, most))
         if not request.pre_image.get("run_id") or request.pre_image.get("queue") != queue:
             return refused("no_pre_image", f"{request.target} was not looked at before")
         out = str(control.get("oldest", "right")).upper()
@@ -103,11 +123,28 @@ class DrainQueue:
 
     def probe(self, request: ActionRequest) -> ProbeResult:
         control, queue, _ = self._place(request.target, request.params)
+        if _is_rabbitmq(control):
+            place = _parking_place(control, queue)
+            return cast("ProbeResult", _rabbitmq().probe(place, self._clock, request))
         what = f"messages of {queue!r} were moved to {_parking(queue, request)!r}"
-        return probe(str(control["url"]), self._clock, request, what, LOOK_S)
+        found = probe(str(control["url"]), self._clock, request, what, LOOK_S)
+        if found.effect is Effect.UNKNOWN:
+            return found
+        now, reached = (
+            f"{found.data.get('count', 0)} parked by this step",
+            found.effect is Effect.PRESENT,
+        )
+        planes = [
+            compared(str(each["plane"]), now=now, intended=str(each["intended"]), reached=reached)
+            for each in request.pre_image.get("planes", ())
+        ]
+        return replace(found, data={**found.data, "planes": planes})
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
         control, queue, _ = self._place(request.target, request.params)
+        if _is_rabbitmq(control):
+            place = _parking_place(control, queue)
+            return cast("ActionOutcome", _rabbitmq().undo(place, self._clock, request))
         into = str(control.get("oldest", "right")).upper()
         with ValkeyTarget(str(control["url"]), self._clock, request.timeout_s) as server:
             known = server.remembered(request.idempotency_key)
@@ -122,7 +159,10 @@ class DrainQueue:
                 # The list is this attempt's own, so a restart in between takes nothing away.
                 run_id=server.run_id,
             )
-            return self._move(server, request, way, int(control.get("page", 500)))
+            outcome = self._move(server, request, way, int(control.get("page", 500)))
+        if outcome.error_category == "changed_meanwhile":
+            return replace(outcome, error_category="changed_since")
+        return outcome
 
     def _move(
         self, server: ValkeyTarget, request: ActionRequest, way: _Way, page: int
@@ -162,7 +202,10 @@ class DrainQueue:
                 f"drain_queue: max is {most!r}; write a whole number from 1 to {limit}",
                 field="params.max",
             )
-        require_driver(self.name, "control.queue.url")
+        if _is_rabbitmq(control):
+            _rabbitmq()
+        else:
+            require_driver(self.name, "control.queue.url")
         return control, queue, most
 
 
@@ -172,6 +215,34 @@ _WHY = {
     "restarted": "the server was restarted since it was looked at, and may have forgotten",
     "kind": "what has the queue's name is no list any more",
 }
+
+
+def _is_rabbitmq(control: Mapping[str, Any]) -> bool:
+    return str(control["url"]).startswith(("amqp://", "amqps://"))
+
+
+def _rabbitmq() -> ModuleType:
+    """Load what speaks with RabbitMQ. Raises BadInputError where its driver is missing."""
+    try:
+        from holdfast.actions import rabbitmq_parking  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise BadInputError(
+            "drain_queue: control.queue.url is RabbitMQ's, but pika is not installed;"
+            " install it with: pip install 'holdfast[rabbitmq]'",
+            field="control.queue.url",
+        ) from error
+    return rabbitmq_parking
+
+
+def _parking_place(control: Mapping[str, Any], queue: str) -> "Parking":
+    from holdfast.actions.rabbitmq_parking import Parking  # noqa: PLC0415 - an extra
+
+    return Parking(
+        url=str(control["url"]),
+        queue=queue,
+        parking=str(control["parking"]).replace("{queue}", queue),
+        ca_file=control.get("ca_file"),
+    )
 
 
 def _parking(queue: str, request: ActionRequest) -> str:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from holdfast.actions.places import before_acting, controlled, done, incident_of, only, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.postgres_pair import (
     SaidNoError,
     Session,
@@ -57,6 +58,10 @@ class Fencing(Protocol):
         """Run it to its end. Raises LostReplyError or TargetUnreachableError."""
         ...
 
+    def look_named(self, name: str, request: ActionRequest) -> ProbeResult | None:
+        """Look whether its effect is there, with its plane; None where that can't be seen."""
+        ...
+
 
 class FailoverDb:
     """Promote the standby of `service`. Parameter: `primary`, `down` (default) or `read_only`."""
@@ -96,6 +101,7 @@ class FailoverDb:
             "behind_bytes": int(now["behind_bytes"]),
             "primary": primary,
             "old_primary": _fate(control, expected),
+            "planes": [] if why else _planned(control, target, now, expected),
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
@@ -128,24 +134,19 @@ class FailoverDb:
         return outcome if outcome.ok else _and_barred(outcome, control, expected)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
-        control, _ = self._place(request.target, request.params)
+        control, expected = self._place(request.target, request.params)
         try:
             with session(_dsn(control, "standby"), "standby", LOOK_S) as standby:
                 now = standby.ask("look")
                 known = standby.ask("known", key=request.idempotency_key)
         except TargetUnreachableError as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
-        if known.get("promoted"):
-            text = f"the token table says that this attempt promoted it at {known['at']}"
-            return ProbeResult(effect=Effect.PRESENT, evidence=text)
-        if now["in_recovery"]:
-            text = "it is a standby still, and the token table knows no promotion by this attempt"
-            return ProbeResult(effect=Effect.ABSENT, evidence=text)
-        if request.pre_image.get("in_recovery") is True:
-            text = "it was promoted since it was looked at; by whom, the token table does not say"
-            return ProbeResult(effect=Effect.PRESENT, evidence=text)
-        text = "it is a primary, and there is no pre-image to compare with"
-        return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+        promoted = not now["in_recovery"]
+        role = "primary" if promoted else "standby"
+        plane = compared(_plane(request.target), now=role, intended="primary", reached=promoted)
+        data = {"planes": [plane, *self._fence_seen(control, expected, request)]}
+        effect, text = _judged(known, request, in_recovery=not promoted)
+        return ProbeResult(effect=effect, evidence=text, data=data)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
         text = f"the failover of {request.target} can't be undone ({NOT_REVERSIBLE})"
@@ -186,6 +187,16 @@ class FailoverDb:
         text = f"{request.target}: nothing was promoted: the fence {name} did not succeed: {why}"
         return refused("not_fenced", text)
 
+    def _fence_seen(
+        self, control: Mapping[str, Any], expected: str, request: ActionRequest
+    ) -> list[Mapping[str, Any]]:
+        """Say how the fence stands, where its command has a probe."""
+        name = control.get("fence")
+        if not name or expected != "down" or self._fencing is None:
+            return []
+        found = self._fencing.look_named(str(name), request)
+        return list(found.data.get("planes", ())) if found else []
+
     def _seal(
         self,
         control: Mapping[str, Any],
@@ -223,6 +234,36 @@ class FailoverDb:
             )
         require_driver(self.name)
         return control, expected
+
+
+def _plane(target: str) -> str:
+    return f"postgresql {target} standby"
+
+
+def _planned(
+    control: Mapping[str, Any], target: str, now: Mapping[str, Any], expected: str
+) -> list[dict[str, Any]]:
+    behind = f"standby, {int(now['behind_bytes'])} bytes behind"
+    planes = [predicted(_plane(target), now=behind, intended="primary")]
+    if control.get("fence") and expected == "down":
+        name = f"command {control['fence']} {target}"
+        planes.append(predicted(name, now="not run by this step", intended="ended well"))
+    return planes
+
+
+def _judged(
+    known: Mapping[str, Any], request: ActionRequest, *, in_recovery: bool
+) -> tuple[Effect, str]:
+    if known.get("promoted"):
+        text = f"the token table says that this attempt promoted it at {known['at']}"
+        return Effect.PRESENT, text
+    if in_recovery:
+        text = "it is a standby still, and the token table knows no promotion by this attempt"
+        return Effect.ABSENT, text
+    if request.pre_image.get("in_recovery") is True:
+        text = "it was promoted since it was looked at; by whom, the token table does not say"
+        return Effect.PRESENT, text
+    return Effect.UNKNOWN, "it is a primary, and there is no pre-image to compare with"
 
 
 def _promote(

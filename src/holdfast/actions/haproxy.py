@@ -7,7 +7,7 @@ nothing before it sets, so how a call can be repeated is for the action to say.
 
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -21,7 +21,8 @@ READ_BYTES = 65536
 RUNNING = 2  # srv_op_state: up, and taking new connections unless an admin state says otherwise
 NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 LOOPBACK = re.compile(r"(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})")
-_STATE_COLUMNS = ("srv_name", "srv_op_state", "srv_admin_state", "srv_uweight")
+WEIGHT_MAX = 256
+_STATE_COLUMNS = ("srv_name", "srv_op_state", "srv_admin_state", "srv_uweight", "srv_iweight")
 
 
 class Admin(IntFlag):
@@ -42,12 +43,13 @@ class SaidNoError(HoldfastError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One server of a backend, as HAProxy has it."""
+    """One server of a backend, as HAProxy has it. `weight_configured` is that of its file."""
 
     name: str
     op_state: int
     admin_state: int
     weight: int
+    weight_configured: int
 
     @property
     def serves(self) -> bool:
@@ -97,10 +99,17 @@ class HaProxy:
 
     def set_state(self, names: Sequence[str], state: str, deadline: Deadline) -> None:
         """Set `drain` or `ready`, all in one line. Raises SaidNoError, LostReplyError."""
-        wrong = [name for name in names if not NAME.fullmatch(name)]
+        self._set(dict.fromkeys(names, f"state {state}"), deadline)
+
+    def set_weights(self, weights: Mapping[str, int], deadline: Deadline) -> None:
+        """Set the weight of each server, all in one line. Raises SaidNoError, LostReplyError."""
+        self._set({name: f"weight {weight:d}" for name, weight in weights.items()}, deadline)
+
+    def _set(self, words: Mapping[str, str], deadline: Deadline) -> None:
+        wrong = [name for name in words if not NAME.fullmatch(name)]
         if wrong:
             raise SaidNoError(f"the server name {wrong[0]!r} can't be sent safely")
-        line = ";".join(f"set server {self.backend}/{name} state {state}" for name in names)
+        line = ";".join(f"set server {self.backend}/{name} {each}" for name, each in words.items())
         if answer := self._ask(line, deadline).strip():
             # It may have taken the first of several; the caller looks.
             raise SaidNoError(f"HAProxy refused it: {bounded(answer, limit=300)}")
@@ -156,8 +165,14 @@ def _servers(text: str, backend: str) -> tuple[Server, ...]:
         rows = [line.split(" ") for line in lines[lines.index(head) + 1 :] if line.strip()]
         found = [[row[place] for place in places] for row in rows]
         return tuple(
-            Server(name=name, op_state=int(op), admin_state=int(admin), weight=int(weight))
-            for name, op, admin, weight in found
+            Server(
+                name=name,
+                op_state=int(op),
+                admin_state=int(admin),
+                weight=int(weight),
+                weight_configured=int(configured),
+            )
+            for name, op, admin, weight, configured in found
         )
     except (ValueError, IndexError) as error:
         raise TargetUnreachableError(

@@ -8,11 +8,13 @@ then a lost answer is for a person. No URL and no header is ever in a message: e
 import json
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from holdfast.actions.named_call import chosen_call, digest_of, fill, values_of, without
-from holdfast.actions.places import before_acting, incident_of, refused
+from holdfast.actions.named_call import Chosen, NamedCalls, fill, without
+from holdfast.actions.places import before_acting
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.supervisord import Deadline
 from holdfast.actions.time_limit import TimeLimit
 from holdfast.kernel.canonical import canonical_json
@@ -58,8 +60,15 @@ class HttpCall:
         *,
         clock: Clock | None = None,
     ) -> None:
-        self._catalogue = catalogue
         self._calls = calls
+        self._named = NamedCalls(
+            catalogue=catalogue,
+            action=self.name,
+            section="actions.http",
+            calls=calls,
+            secret=_SECRET,
+            done="sent",
+        )
         self._clock = clock or SystemClock()
 
     @property
@@ -69,83 +78,71 @@ class HttpCall:
         return next((kind for kind in Repeatability if kind in kinds), Repeatability.NONE)
 
     def observe(self, target: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        name, call, values = self._call(target, params, None)
+        chosen = self._named.choose(target, params)
+        call, values = chosen.call, {"incident": "later", **chosen.values}
         # Every place must have a value, and the incident's is known later.
-        _rendered(call, {"incident": "later", **values})
+        _rendered(call, values)
         seen = {
             "instance": target,
-            "call": name,
+            "call": chosen.name,
             "method": call["method"],
             "host": _host(call["url"]),
-            "digest": digest_of(call, _SECRET),
+            "digest": chosen.digest,
+            "undo_digest": chosen.undo_digest,
             "repeatability": _kind(call).value,
             "reversible": f"call {call['undo']}" if call.get("undo") else "no: no call undoes it",
             "reachable": True,
+            "planes": [predicted(_plane(chosen), now="not looked at", intended=_intended(call))],
         }
         if not call.get("probe"):
             return seen
-        found = self._probed(call, {"incident": "later", **values}, LOOK_S)
-        return {**seen, "before": found.effect.value, "before_evidence": found.evidence}
+        found = self._probed(call, values, LOOK_S)
+        plane = predicted(_plane(chosen), now=found.evidence, intended=_intended(call))
+        before = {"before": found.effect.value, "before_evidence": found.evidence}
+        return {**seen, **before, "planes": [plane]}
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
-        with before_acting():
-            name, call, values = self._call(
-                request.target, request.params, incident_of(request.idempotency_key)
-            )
-        if request.pre_image.get("digest") != digest_of(call, _SECRET):
-            text = f"the call {name} was not looked at before, or was changed since"
-            return refused("changed_meanwhile", f"{request.target}: {text}; nothing was sent")
-        return self._sent(name, call, values, request.idempotency_key, request.timeout_s)
+        chosen = self._named.to_perform(request)
+        if isinstance(chosen, ActionOutcome):
+            return chosen
+        return self._sent(chosen, request.idempotency_key, request.timeout_s)
 
     def probe(self, request: ActionRequest) -> ProbeResult:
-        incident = incident_of(request.idempotency_key)
-        name, call, values = self._call(request.target, request.params, incident)
-        if request.pre_image.get("digest") != digest_of(call, _SECRET):
-            text = f"the call {name} was changed since, so what it did can't be told by it"
-            return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
-        kind = _kind(call)
-        if call.get("probe"):
-            found = self._probed(call, values, LOOK_S)
+        chosen = self._named.to_probe(request)
+        if isinstance(chosen, ProbeResult):
+            return chosen
+        data: dict[str, Any] = {}
+        if chosen.call.get("probe"):
+            found = self._probed(chosen.call, chosen.values, LOOK_S)
+            data = _seen(chosen, found)
             was_there = request.pre_image.get("before") == Effect.PRESENT.value
             if not was_there or found.effect is not Effect.PRESENT:
-                return found
+                return replace(found, data=data)
             text = f"{found.evidence}, but so it did before; whose effect that is can't be told"
         else:
-            text = f"no probe is written for {name}"
-        if kind is Repeatability.IDEMPOTENT:
+            text = f"no probe is written for {chosen.name}"
+        if _kind(chosen.call) is Repeatability.IDEMPOTENT:
             # Asking with the key once more is the look: the receiver does it once.
             text = f"{text}; its receiver answers a key that it knows as it did the first time"
-            return ProbeResult(effect=Effect.ABSENT, evidence=text)
-        return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+            return ProbeResult(effect=Effect.ABSENT, evidence=text, data=data)
+        return ProbeResult(effect=Effect.UNKNOWN, evidence=text, data=data)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
-        with before_acting():
-            incident = incident_of(request.idempotency_key)
-            name, call, values = self._call(request.target, request.params, incident)
-        back = call.get("undo")
-        if not back:
-            return refused("not_reversible", f"no call undoes {name}; add `undo` to it")
-        key = f"{request.idempotency_key}/undo"
-        return self._sent(back, self._calls[back], values, key, request.timeout_s)
+        back = self._named.to_undo(request, lambda it: self._probed(it.call, it.values, LOOK_S))
+        if isinstance(back, ActionOutcome):
+            return back
+        return self._sent(back, f"{request.idempotency_key}/undo", request.timeout_s)
 
-    def _call(
-        self, target: str, params: Mapping[str, Any], incident: str | None
-    ) -> tuple[str, Mapping[str, Any], dict[str, str]]:
-        name = chosen_call(self.name, params, self._calls, "actions.http")
-        values = values_of(self._catalogue, self.name, target, params, incident)
-        return name, self._calls[name], values
-
-    def _sent(
-        self, name: str, call: Mapping[str, Any], values: dict[str, str], key: str, timeout_s: float
-    ) -> ActionOutcome:
+    def _sent(self, chosen: Chosen, key: str, timeout_s: float) -> ActionOutcome:
+        call = chosen.call
         with before_acting():
-            url, body = _rendered(call, values)
+            url, body = _rendered(call, chosen.values)
         headers = dict(call.get("headers") or {})
         if header := call.get("idempotency_header"):
             headers[header] = key
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
-        what = f"{name} ({call['method']} to {_host(call['url'])})"
+        what = f"{chosen.name} ({call['method']} to {_host(call['url'])})"
         status, text = self._exchanged(
             what, call["method"], url, headers, body, timeout_s, call.get("ca_file")
         )
@@ -240,6 +237,25 @@ class HttpCall:
             why = f"none within {timeout_s:g} s" if limit.over else type(error).__name__
             text = f"{what} was sent, but no usable answer came back: {why}"
             raise LostReplyError(text) from None
+
+
+def _plane(chosen: Chosen) -> str:
+    return f"http {_host(chosen.call['url'])} {chosen.name}"
+
+
+def _intended(call: Mapping[str, Any]) -> str:
+    return "as its probe expects" if call.get("probe") else f"answered {call['method']}"
+
+
+def _seen(chosen: Chosen, found: ProbeResult) -> dict[str, Any]:
+    """Give the plane as the probe saw it, and nothing where it saw nothing."""
+    if found.effect is Effect.UNKNOWN:
+        return {}
+    reached = found.effect is Effect.PRESENT
+    intended = _intended(chosen.call)
+    return {
+        "planes": [compared(_plane(chosen), now=found.evidence, intended=intended, reached=reached)]
+    }
 
 
 def _kind(call: Mapping[str, Any]) -> Repeatability:

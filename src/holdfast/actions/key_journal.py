@@ -21,12 +21,13 @@ BEGUN, DONE, ABANDONED = "begun", "done", "abandoned"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """The last line that the journal has for a key."""
+    """The last line that the journal has for a key; `link` is which link it put there."""
 
     state: str
     before: str
     after: str
     at: str
+    link: str | None = None
 
 
 def ready_name(key: str) -> str:
@@ -58,7 +59,11 @@ def last_entry(directory_fd: int, key: str) -> Entry | None:
             row = json.loads(line)
             if row["key"] == key:
                 found = Entry(
-                    state=row["state"], before=row["before"], after=row["after"], at=row["at"]
+                    state=row["state"],
+                    before=row["before"],
+                    after=row["after"],
+                    at=row["at"],
+                    link=row.get("link") or (found.link if found else None),
                 )
         except (ValueError, KeyError, TypeError):
             continue
@@ -66,10 +71,18 @@ def last_entry(directory_fd: int, key: str) -> Entry | None:
 
 
 def append_entry(
-    directory_fd: int, key: str, *, state: str, before: str, after: str, at: datetime
+    directory_fd: int,
+    key: str,
+    *,
+    state: str,
+    before: str,
+    after: str,
+    at: datetime,
+    link: str | None = None,
 ) -> None:
     """Append a line and sync it, with the directory's entries. Raises OSError if that fails."""
     row = {"key": key, "state": state, "before": before, "after": after, "at": format_at(at)}
+    row |= {"link": link} if link else {}
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(JOURNAL, flags, 0o644, dir_fd=directory_fd)
     try:

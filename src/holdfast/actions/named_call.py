@@ -7,19 +7,118 @@ becomes a path, an option or a header.
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from holdfast.actions.places import known_target, only
+from holdfast.actions.places import before_acting, incident_of, known_target, only, refused
 from holdfast.kernel.canonical import canonical_json
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.redact import MARK
+from holdfast.response.ports import ActionOutcome, ActionRequest, Effect, ProbeResult
 
 PLACES = ("service", "region", "incident")
 SECRET_CHARS_MIN = 6
 _PLACE = re.compile(r"\$\{([^{}]*)\}|\$\{")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A call of the configuration, and what is filled into it for one attempt."""
+
+    name: str
+    call: Mapping[str, Any]
+    values: dict[str, str]
+    digest: str
+    undo_digest: str | None = None
+
+    def is_as_seen(self, request: ActionRequest) -> bool:
+        """Say whether it is the very call that was looked at before the intent."""
+        return request.pre_image.get("digest") == self.digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCalls:
+    """The calls of one action, and which of them an attempt means.
+
+    `section` is where they stand, such as `actions.http`; `secret` are the fields of a call whose
+    values are shown nowhere; `done` is the action's word for what was not done: sent, or run.
+    """
+
+    catalogue: Catalogue
+    action: str
+    section: str
+    calls: Mapping[str, Mapping[str, Any]]
+    secret: tuple[str, ...]
+    done: str
+
+    def choose(self, target: str, params: Mapping[str, Any], incident: str | None = None) -> Chosen:
+        """Choose the call of a step. Raises BadInputError for one that is not allowed."""
+        name = chosen_call(self.action, params, self.calls, self.section)
+        values = values_of(self.catalogue, self.action, target, params, incident)
+        call = self.calls[name]
+        back = call.get("undo")
+        return Chosen(
+            name=name,
+            call=call,
+            values=values,
+            digest=digest_of(call, self.secret),
+            undo_digest=digest_of(self.calls[back], self.secret) if back else None,
+        )
+
+    def to_perform(self, request: ActionRequest) -> Chosen | ActionOutcome:
+        """Give what is to be done, or the refusal where it is not what was looked at."""
+        chosen = self._of(request)
+        if chosen.is_as_seen(request):
+            return chosen
+        return self._changed(request, chosen, "changed_meanwhile")
+
+    def to_probe(self, request: ActionRequest) -> Chosen | ProbeResult:
+        """Give the call whose effect is looked for, or what can be said without looking."""
+        chosen = self.choose(request.target, request.params, incident_of(request.idempotency_key))
+        if chosen.is_as_seen(request):
+            return chosen
+        text = f"the call {chosen.name} was changed since, so what it did can't be told by it"
+        return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
+
+    def to_undo(
+        self, request: ActionRequest, look: Callable[[Chosen], ProbeResult]
+    ) -> Chosen | ActionOutcome:
+        """Give the call that undoes, or why it is not made. `look` runs the probe of a call.
+
+        Where there is a probe, it is undone only while the effect is seen, and was not before.
+        """
+        chosen = self._of(request)
+        back = chosen.call.get("undo")
+        if not back:
+            return refused("not_reversible", f"no call undoes {chosen.name}; add `undo` to it")
+        before = request.pre_image.get("undo_digest", chosen.undo_digest)
+        if not chosen.is_as_seen(request) or before != chosen.undo_digest:
+            return self._changed(request, chosen, "changed_since")
+        if chosen.call.get("probe"):
+            if request.pre_image.get("before") == Effect.PRESENT.value:
+                text = "it was so before this step, so the step changed nothing"
+                return self._refused("nothing_to_undo", request, text)
+            found = look(chosen)
+            if found.effect is not Effect.PRESENT:
+                gone = found.effect is Effect.ABSENT
+                category = "nothing_to_undo" if gone else "unclear"
+                return self._refused(category, request, found.evidence)
+        return replace(chosen, name=back, call=self.calls[back])
+
+    def _of(self, request: ActionRequest) -> Chosen:
+        with before_acting():
+            incident = incident_of(request.idempotency_key)
+            return self.choose(request.target, request.params, incident)
+
+    def _changed(self, request: ActionRequest, chosen: Chosen, category: str) -> ActionOutcome:
+        text = f"the call {chosen.name} was not looked at before, or was changed since"
+        return self._refused(category, request, text)
+
+    def _refused(self, category: str, request: ActionRequest, why: str) -> ActionOutcome:
+        return refused(category, f"{request.target}: {why}; nothing was {self.done}")
 
 
 def check_places(text: str) -> str:

@@ -67,6 +67,26 @@ def regional(
     return service, (region,) if region else service.regions, control
 
 
+def one_region(action: str, service: Service, target: str) -> str:
+    """Say which region a target means, where one is acted on at a time. Raises BadInputError."""
+    _, region = split_instance(target)
+    if region is None and len(service.regions) == 1:
+        return service.regions[0]
+    runs_in = ", ".join(service.regions)
+    if region is None:
+        raise BadInputError(
+            f"{action}: {target} runs in {runs_in}; act on one at a time, as"
+            f" {service.name}@{service.regions[0]}",
+            field="target",
+        )
+    if region not in service.regions:
+        raise BadInputError(
+            f"{action}: {service.name} does not run in {region!r}; it runs in {runs_in}",
+            field="target",
+        )
+    return region
+
+
 def filled(text: str, service: Service, region: str) -> str:
     """Fill `{service}` and `{region}` into a name of the configuration."""
     return text.replace("{region}", region).replace("{service}", service.name)

@@ -87,7 +87,7 @@ class ReleaseLink:
         """Read the link. Raises LinkError unless it is there and leads to a plain version."""
         try:
             version = os.readlink(LINK, dir_fd=self._fd)
-            seen = os.stat(LINK, dir_fd=self._fd, follow_symlinks=False)
+            identity = self._identity(LINK)
         except OSError as error:
             raise LinkError(
                 f"{self._directory / LINK} can't be read as a link: {error.strerror}"
@@ -97,7 +97,7 @@ class ReleaseLink:
                 f"{self._directory / LINK} points to {version!r}, which is no plain version name;"
                 " it is left alone"
             )
-        return Link(version=version, identity=f"{seen.st_ino}:{seen.st_mtime_ns}")
+        return Link(version=version, identity=identity)
 
     def require_complete(self, version: str) -> None:
         """Raise LinkError unless `version` is a readable directory with something in it."""
@@ -147,6 +147,11 @@ class ReleaseLink:
             f"the key journal has it as {entry.state} at {entry.at}: not moved {moved}"
         )
 
+    def link_of(self, key: str) -> str | None:
+        """Name the very link that the move of `key` put there; None where that is not known."""
+        entry = last_entry(self._fd, key)
+        return entry.link if entry else None
+
     def move(self, move: Move) -> Moved:
         """Compare and set, at most once for a key. Call it under `locked()`."""
         entry = last_entry(self._fd, move.key)
@@ -182,7 +187,8 @@ class ReleaseLink:
             os.unlink(ready, dir_fd=self._fd)
         os.symlink(move.after, ready, dir_fd=self._fd)
         os.fsync(self._fd)
-        self._append(move, BEGUN)
+        # A rename keeps both, so it is known before the link is in place.
+        self._append(move, BEGUN, link=self._identity(ready))
         os.rename(ready, LINK, src_dir_fd=self._fd, dst_dir_fd=self._fd)
         os.fsync(self._fd)
         self._append(move, DONE)
@@ -192,7 +198,11 @@ class ReleaseLink:
         self._append(move, ABANDONED)
         drop_ready(self._fd, move.key)
 
-    def _append(self, move: Move, state: str) -> None:
+    def _identity(self, name: str) -> str:
+        seen = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        return f"{seen.st_ino}:{seen.st_mtime_ns}"
+
+    def _append(self, move: Move, state: str, link: str | None = None) -> None:
         append_entry(
             self._fd,
             move.key,
@@ -200,6 +210,7 @@ class ReleaseLink:
             before=move.before,
             after=move.after,
             at=self._clock.now(),
+            link=link,
         )
 
 

@@ -7,11 +7,12 @@ supervisord (`control.supervisord.wrapper: true`) it remembers the key: idempote
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.actions import keyed_restart
-from holdfast.actions.places import before_acting
+from holdfast.actions.places import before_acting, one_region
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.supervisord import Deadline, Fault, FaultError, Supervisord
 from holdfast.kernel.catalogue import Catalogue, Service, instance_name, split_instance
 from holdfast.kernel.clock import Clock, SystemClock
@@ -33,6 +34,7 @@ OUTPUT_CHARS_MAX = 2000
 NOT_REVERSIBLE = "no: what ran before is gone; a restart can only be followed by another restart"
 
 _RUNNING = "RUNNING"
+_INTENDED = "started anew"
 _ALIVE = frozenset({"STARTING", "RUNNING", "BACKOFF"})
 # Faults of a start that came before supervisord forked anything.
 _BEFORE_SPAWN = frozenset({Fault.NO_FILE, Fault.NOT_EXECUTABLE, Fault.SHUTDOWN_STATE, Fault.FAILED})
@@ -50,6 +52,10 @@ class _Place:
     @property
     def repeatability(self) -> Repeatability:
         return Repeatability.IDEMPOTENT if self.wrapper else Repeatability.PROBEABLE
+
+    @property
+    def plane(self) -> str:
+        return f"supervisord {self.process}"
 
 
 class RestartService:
@@ -80,7 +86,9 @@ class RestartService:
         try:
             if place.wrapper:
                 keyed_restart.require(place.supervisord, Deadline.after(self._clock, LOOK_S))
-            return {**self._look(place), "repeatability": place.repeatability.value}
+            now = self._look(place)
+            planes = [predicted(place.plane, now=_words(now), intended=_INTENDED)]
+            return {**now, "repeatability": place.repeatability.value, "planes": planes}
         except (TargetUnreachableError, LostReplyError, FaultError) as error:
             return {
                 "reachable": False,
@@ -111,11 +119,13 @@ class RestartService:
             now = self._look(place)
             if place.wrapper and _declared(request) == place.repeatability:
                 deadline = Deadline.after(self._clock, LOOK_S)
-                return keyed_restart.probe(place.supervisord, request, now, deadline)
+                found = keyed_restart.probe(place.supervisord, request, now, deadline)
+                return _with_plane(place, request, found)
         except (TargetUnreachableError, LostReplyError, FaultError) as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=bounded(error.message))
         effect, evidence = _compare(request.pre_image, now)
-        return ProbeResult(effect=effect, evidence=f"{place.instance}: {evidence}", data=now)
+        found = ProbeResult(effect=effect, evidence=f"{place.instance}: {evidence}", data=now)
+        return _with_plane(place, request, found)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
         return ActionOutcome(
@@ -127,7 +137,7 @@ class RestartService:
 
     def _place(self, target: str) -> _Place:
         service = self._service(target)
-        region = _region(service, target)
+        region = one_region(self.name, service, target)
         control = service.control["supervisord"]
         process = str(control.get("process", "{service}"))
         name = process.replace("{region}", region).replace("{service}", service.name)
@@ -172,6 +182,32 @@ class RestartService:
             "spawn_error": bounded(info["spawnerr"], limit=300),
             "stderr_tail": _output(place, deadline),
         }
+
+
+def _with_plane(place: _Place, request: ActionRequest, found: ProbeResult) -> ProbeResult:
+    """Add how the process stands, by whomever: another than before, and up."""
+    now, before = found.data, request.pre_image
+    if not before.get("reachable"):
+        return found
+    anew = _is_another(before, now)
+    plane = compared(
+        place.plane,
+        now=_words(now),
+        intended=_INTENDED,
+        reached=anew and now["state"] == _RUNNING,
+        # It may restart by itself once more: then it is on its way up for a moment.
+        under_way=anew and now["state"] in _ALIVE,
+    )
+    return replace(found, data={**now, "planes": [plane]})
+
+
+def _is_another(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether the process was started anew; `start` counts whole seconds, so the pid tells."""
+    return bool(now["start"] > before["start"] or (now["pid"] and now["pid"] != before["pid"]))
+
+
+def _words(now: Mapping[str, Any]) -> str:
+    return f"{now['state']}, pid {now['pid']}" if now["pid"] else str(now["state"])
 
 
 def _declared(request: ActionRequest) -> object:
@@ -304,25 +340,6 @@ def _output(place: _Place, deadline: Deadline) -> str:
     return bounded(tail, limit=OUTPUT_CHARS_MAX)
 
 
-def _region(service: Service, target: str) -> str:
-    _, region = split_instance(target)
-    if region is None and len(service.regions) == 1:
-        return service.regions[0]
-    if region is None:
-        raise BadInputError(
-            f"restart_service: {target} runs in {', '.join(service.regions)};"
-            f" restart one at a time, as {service.name}@{service.regions[0]}",
-            field="target",
-        )
-    if region not in service.regions:
-        raise BadInputError(
-            f"restart_service: {service.name} does not run in {region!r};"
-            f" it runs in {', '.join(service.regions)}",
-            field="target",
-        )
-    return region
-
-
 def _untouched(place: _Place, fault: FaultError) -> ActionOutcome:
     return ActionOutcome(
         ok=False,
@@ -333,16 +350,12 @@ def _untouched(place: _Place, fault: FaultError) -> ActionOutcome:
 
 
 def _compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Effect, str]:
-    """Tell from two looks whether the process was started in between.
-
-    `start` counts whole seconds, so within one second only the pid tells.
-    """
+    """Tell from two looks whether the process was started in between."""
     if not before.get("reachable"):
         return Effect.UNKNOWN, "there is no pre-image to compare with"
     if before["supervisor_pid"] != now["supervisor_pid"]:
         return Effect.UNKNOWN, "supervisord itself was restarted since, so its times prove nothing"
-    started_anew = now["start"] > before["start"] or (now["pid"] and now["pid"] != before["pid"])
-    if started_anew:
+    if _is_another(before, now):
         return Effect.PRESENT, (
             f"started since the intent (pid {before['pid']} → {now['pid']},"
             f" start {before['start']} → {now['start']}), now {now['state']}"

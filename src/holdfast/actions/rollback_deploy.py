@@ -7,11 +7,13 @@ that comes late, after somebody deployed anew, does nothing.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from holdfast.actions.directory_lock import LockBusyError
 from holdfast.actions.places import before_acting, refused
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.release_link import (
     VERSION,
     LinkError,
@@ -78,6 +80,7 @@ class RollbackDeploy:
             "link_id": now.identity,
             "to": to,
             "why": bounded(why, limit=500),
+            "planes": [predicted(_plane(service), now=now.version, intended=to)] if to else [],
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
@@ -100,27 +103,44 @@ class RollbackDeploy:
         try:
             with self._locked(service, PROBE_S) as link:
                 effect, evidence = link.effect_of(request.idempotency_key)
-                now = link.read()
+                moved, now = link.link_of(request.idempotency_key), link.read()
+                back, _ = link.effect_of(f"{request.idempotency_key}/undo")
         except (LinkError, LockBusyError) as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=error.message)
         except OSError as error:
             text = f"the release directory of {service.name} can't be read: {error}"
             return ProbeResult(effect=Effect.UNKNOWN, evidence=text)
-        return ProbeResult(
-            effect=effect,
-            evidence=f"{evidence}; the link is at {now.version}",
-            data={"current": now.version, "link_id": now.identity},
-        )
+        data: dict[str, Any] = {
+            "current": now.version,
+            "link_id": now.identity,
+            "link_of_this_step": moved,
+            "undone": back is Effect.PRESENT,
+        }
+        if to := request.pre_image.get("to"):
+            plane, reached = _plane(service), now.version == to
+            data["planes"] = [compared(plane, now=now.version, intended=to, reached=reached)]
+        evidence = f"{evidence}; the link is at {now.version}"
+        return ProbeResult(effect=effect, evidence=evidence, data=data)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
-        if self.probe(request).effect is not Effect.PRESENT:
+        """Move the link back, if it is still where this step put it."""
+        with before_acting():
+            service = self._service(request.target)
+        seen = self.probe(request)
+        if seen.effect is Effect.UNKNOWN:
+            raise TargetUnreachableError(f"{seen.evidence}; nothing was moved")
+        if seen.effect is Effect.ABSENT:
             return refused("nothing_to_undo", f"{request.target} was not moved by this step")
         move = Move(
             key=f"{request.idempotency_key}/undo",
             before=str(request.pre_image["to"]),
             after=str(request.pre_image["current"]),
+            identity=seen.data["link_of_this_step"],
         )
-        return self._move(self._service(request.target), move, request.timeout_s)
+        outcome = self._move(service, move, request.timeout_s)
+        if outcome.error_category == "changed_meanwhile":
+            return replace(outcome, error_category="changed_since")
+        return outcome
 
     def _move(self, service: Service, move: Move, timeout_s: float) -> ActionOutcome:
         try:
@@ -210,6 +230,10 @@ class RollbackDeploy:
                 field="target",
             )
         return service
+
+
+def _plane(service: Service) -> str:
+    return f"release link {service.name}"
 
 
 def _directory(service: Service) -> Path:

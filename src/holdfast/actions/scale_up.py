@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.actions.places import before_acting, done, filled, only, refused, regional
+from holdfast.actions.planes import compared, predicted
 from holdfast.actions.supervisord import Deadline, Fault, FaultError, Supervisord
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import Clock, SystemClock
@@ -77,6 +78,7 @@ class ScaleUp:
             "instances": now,
             "running": sum(each["state"] in ALIVE for each in now.values()),
             "starts": starts if by is not None else [],
+            "planes": [_planned(name, now[name]) for name in starts if by and not short],
         }
 
     def perform(self, request: ActionRequest) -> ActionOutcome:
@@ -97,9 +99,11 @@ class ScaleUp:
             same = pool.supervisord.pid(deadline) == before.get("supervisor_pid")
         except (TargetUnreachableError, LostReplyError, FaultError) as error:
             return ProbeResult(effect=Effect.UNKNOWN, evidence=bounded(error.message))
+        planes = [_seen(name, now.get(name, {})) for name in starts]
         if not starts or not same:
             text = "supervisord itself was restarted since" if starts else "there is no pre-image"
-            return ProbeResult(effect=Effect.UNKNOWN, evidence=f"{request.target}: {text}")
+            evidence = f"{request.target}: {text}"
+            return ProbeResult(effect=Effect.UNKNOWN, evidence=evidence, data={"planes": planes})
         began = [name for name in starts if _began(before["instances"][name], now.get(name, {}))]
         run = [name for name in starts if now.get(name, {}).get("state") in ALIVE]
         text = (
@@ -110,14 +114,24 @@ class ScaleUp:
         effect = Effect.PRESENT if len(began) == len(starts) else Effect.UNKNOWN
         if not began and not unseen:
             effect = Effect.ABSENT
-        return ProbeResult(effect=effect, evidence=text, data={"started": began, "running": run})
+        data = {"started": began, "running": run, "planes": planes}
+        return ProbeResult(effect=effect, evidence=text, data=data)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
-        seen = self.probe(request).data
-        began = [name for name in seen.get("running", ()) if name in seen["started"]]
+        """Stop what this step started and still runs, in the order of the last first."""
+        with before_acting():
+            supervisord = self._pool(request.target).supervisord
+        seen = self.probe(request)
+        if not seen.data:
+            raise TargetUnreachableError(f"{seen.evidence}; nothing was stopped")
+        if "running" not in seen.data and request.pre_image.get("starts"):
+            # Restarted, every process of it is another one: nothing there is known to be ours.
+            return refused("changed_since", f"{seen.evidence}; nothing was stopped")
+        running = seen.data.get("running", ())
+        began = [name for name in running if name in seen.data["started"]]
         if not began:
-            return refused("nothing_to_undo", f"{request.target}: this step started nothing")
-        supervisord = self._pool(request.target).supervisord
+            text = f"{request.target}: nothing that this step started runs"
+            return refused("nothing_to_undo", text)
         deadline = Deadline.after(self._clock, request.timeout_s)
         stopped: list[str] = []
         for name in reversed(began):
@@ -227,6 +241,30 @@ def _began(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return bool(now["start"] > before["start"] or (now["pid"] and now["pid"] != before["pid"]))
 
 
+def _planned(name: str, now: Mapping[str, Any]) -> dict[str, Any]:
+    return predicted(f"supervisord {name}", now=_words(now), intended=_RUNNING)
+
+
+def _seen(name: str, now: Mapping[str, Any]) -> dict[str, Any]:
+    words = _words(now)
+    return compared(
+        f"supervisord {name}",
+        now=words,
+        intended=_RUNNING,
+        reached=words == _RUNNING,
+        # One that ended well by itself has done its work; nobody took it away.
+        lasting=now.get("ended_well") is not True,
+        under_way=words in ALIVE,
+    )
+
+
+def _words(now: Mapping[str, Any]) -> str:
+    """Say how an instance stands; each way of being down is the same to who wants one more."""
+    if not now:
+        return "gone"
+    return str(now["state"]) if now["state"] in IN_USE else "not running"
+
+
 def _too_soon(before: Mapping[str, Any]) -> bool:
     """Say whether a start may be hidden: in the very second of the one before, and dead again."""
     return bool(before["start"] >= before["now"])
@@ -234,4 +272,5 @@ def _too_soon(before: Mapping[str, Any]) -> bool:
 
 def _short(info: Mapping[str, Any]) -> Mapping[str, Any]:
     named = {name: info[name] for name in ("pid", "start", "now")}
-    return {"state": info["statename"], **named}
+    well = info["statename"] == "EXITED" and info.get("exitstatus") == 0
+    return {"state": info["statename"], "ended_well": well, **named}

@@ -16,13 +16,15 @@ class Needs:
     """`sections`: one of them stands under `control` of the target.
 
     `params` names each parameter with its allow-list, where it has one. `whole`: it acts on a whole
-    service, never on an instance. `for_good`: Holdfast can't take it back.
+    service, never on an instance, but by a section of `regional` on both. `for_good`: Holdfast
+    can't take it back.
     """
 
     sections: tuple[str, ...] = ()
     params: Mapping[str, AllowList | None] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     whole: bool = False
+    regional: tuple[str, ...] = ()
     for_good: bool = False
 
 
@@ -36,7 +38,9 @@ NEEDS: Mapping[str, Needs] = {
         for_good=True,
     ),
     "command": _CALL,
+    "cordon_node": Needs(sections=("kubernetes",), params={"node": None}),
     "disable_flag": Needs(sections=("flags",), params={"flag": ("flags", "allowed")}, whole=True),
+    "drain_node": Needs(sections=("kubernetes",), params={"node": None}),
     "drain_pool": Needs(sections=("pool",)),
     "drain_queue": Needs(
         sections=("queue",), params={"queue": ("queue", "lists"), "max": None}, whole=True
@@ -45,9 +49,15 @@ NEEDS: Mapping[str, Needs] = {
         sections=("failover",), params={"primary": None}, whole=True, for_good=True
     ),
     "http": _CALL,
-    "restart_service": Needs(sections=("supervisord",), for_good=True),
-    "rollback_deploy": Needs(sections=("release",), params={"from": None, "to": None}, whole=True),
-    "scale_up": Needs(sections=("scale",), params={"by": None}, required=("by",)),
+    "restart_service": Needs(sections=("supervisord", "systemd", "kubernetes"), for_good=True),
+    "rollback_deploy": Needs(
+        sections=("release", "kubernetes"),
+        params={"from": None, "to": None},
+        whole=True,
+        regional=("kubernetes",),
+    ),
+    "scale_up": Needs(sections=("scale", "kubernetes"), params={"by": None}, required=("by",)),
+    "set_weight": Needs(sections=("pool",), params={"weight": None}, required=("weight",)),
     "undrain_pool": Needs(sections=("pool",)),
 }
 # The sections of `actions` in holdfast.yaml that name what may be called.

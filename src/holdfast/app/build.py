@@ -8,12 +8,13 @@ from pathlib import Path
 
 from holdfast.actions import PreviousRelease, build_actions
 from holdfast.app.audit import AuditStore, audit_store
+from holdfast.app.boundaries import boundaries_of, holders_of
 from holdfast.app.changes import Changes
 from holdfast.app.checking import check_runner
 from holdfast.app.following import follow_changes
 from holdfast.app.heads import HeadKeeper, Heeding, head_keeper
 from holdfast.app.installation import Installation
-from holdfast.app.keeping_models import weekly_windows
+from holdfast.app.keeping_models import change_freezes, weekly_windows
 from holdfast.app.ledger_place import database_address
 from holdfast.app.pager import ContactPager
 from holdfast.app.prometheus import backfill, prometheus_queries
@@ -183,6 +184,7 @@ def world(installation: Installation, actions: Mapping[str, Action]) -> World:
             for g in config.autonomy
         ),
         maintenance=weekly_windows(config.maintenance),
+        change_freezes=change_freezes(config.change_freezes),
         limits=installation.limits,
         reopenings_per_hour=config.detection.reopenings_per_hour,
         timing=Timing(
@@ -193,8 +195,12 @@ def world(installation: Installation, actions: Mapping[str, Action]) -> World:
             ack_timeout_s=config.escalation.ack_timeout_s,
             approval_ttl_s=config.approval_ttl_s,
             reopen_window_s=config.detection.reopen_window_s,
+            handoff_timeout_s=config.escalation.handoff_s,
+            commander_silent_s=config.escalation.commander_silent_s,
         ),
         check_entities=config.checks.entities(),
+        boundaries=boundaries_of(config.boundaries),
+        holders=holders_of(installation.catalogue),
     )
 
 

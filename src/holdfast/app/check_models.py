@@ -61,6 +61,7 @@ class QueueCheckModel(Strict):
     service: str | None = None
     oldest: Literal["right", "left"] = "right"
     age_field: str = Field("at", min_length=1)
+    ca_file: str | None = Field(None, min_length=1)
     age_max_s: float = Field(30.0, gt=0)
     depth_max: int = Field(1000, ge=1)
     age_down_s: float | None = Field(None, gt=0)

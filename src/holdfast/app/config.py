@@ -62,7 +62,7 @@ def load_catalogue(path: Path) -> Catalogue:
         _check_references(model, each, ["services", index], file)
         services[each.name] = _service(each, ["services", index], file)
     contacts = {
-        key: Contact(id=key, name=c.name, role=c.role, page=tuple(c.page))
+        key: Contact(id=key, name=c.name, role=c.role, page=tuple(c.page), members=tuple(c.members))
         for key, c in model.contacts.items()
     }
     return Catalogue(services=services, contacts=contacts)
@@ -79,10 +79,12 @@ def check_names(directory: Path, catalogue: Catalogue, runbooks: Collection[str]
     named = (*config.checks.services(), *config.changes.services(), *config.intake.named())
     for field, name in named:
         refer(file, field, name, catalogue.services, "service here")
-    for index, window in enumerate(config.maintenance):
-        if problem := unknown_in_scope(window.scope, catalogue):
-            text = f"is {window.scope!r}, which {problem}"
-            raise bad_field(file, ["maintenance", index, "scope"], text)
+    scoped = [("maintenance", index, each.scope) for index, each in enumerate(config.maintenance)]
+    scoped += [("change_freezes", n, each.scope) for n, each in enumerate(config.change_freezes)]
+    for section, index, scope in scoped:
+        if problem := unknown_in_scope(scope, catalogue):
+            text = f"is {scope!r}, which {problem}"
+            raise bad_field(file, [section, index, "scope"], text)
     services = read_yaml(directory / config.catalogue)
     for index, service in enumerate(catalogue.services.values()):
         for name in service.runbooks:

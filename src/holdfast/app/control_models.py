@@ -14,8 +14,10 @@ from holdfast.actions.clear_cache import check_prefix
 from holdfast.actions.executable import check_executable
 from holdfast.actions.haproxy import LOOPBACK
 from holdfast.actions.named_call import check_places
+from holdfast.actions.systemd import SYSTEMCTL, check_unit
 from holdfast.actions.temp_tree import check_temp_path
 from holdfast.app.addresses import check_http, is_loopback
+from holdfast.app.kubernetes_models import KubernetesModel
 from holdfast.app.strict import NAME, Dsn, Strict, Url
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -79,6 +81,12 @@ def _check_socket(address: str) -> str:
     return address
 
 
+def _check_unleash(url: str) -> str:
+    if "${" in url or "?" in url:
+        raise ValueError("write where Unleash is, without /api, a query or a place to fill in")
+    return _check_call_url(url)
+
+
 def _check_absolute(path: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f"{path!r} is no absolute path; write one")
@@ -91,14 +99,21 @@ def _check_pattern(process: str) -> str:
     return process
 
 
+def _check_unit_pattern(unit: str) -> str:
+    check_unit(unit.replace("{service}", "x").replace("{region}", "x"))
+    return unit
+
+
 Prefix = Annotated[str, AfterValidator(check_prefix)]
 TempPath = Annotated[str, AfterValidator(check_temp_path)]
 CallUrl = Annotated[str, AfterValidator(_check_call_url)]
+UnleashUrl = Annotated[str, AfterValidator(_check_unleash)]
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
 Environment = Annotated[dict[str, str], AfterValidator(_check_environment)]
 Argv = Annotated[list[str], Field(min_length=1, max_length=64), AfterValidator(_check_argv)]
 RuntimeApi = Annotated[str, AfterValidator(_check_socket)]
 Absolute = Annotated[str, AfterValidator(_check_absolute)]
+UnitPattern = Annotated[str, AfterValidator(_check_unit_pattern)]
 ProcessPattern = Annotated[str, AfterValidator(_check_pattern)]
 Name = Annotated[str, Field(pattern=NAME)]
 Status = Annotated[int, Field(ge=100, le=599)]
@@ -110,14 +125,36 @@ class SupervisordModel(Strict):
     wrapper: bool = False
 
 
+class SystemdModel(Strict):
+    unit: UnitPattern = "{service}.service"
+    scope: Literal["system", "user"] = "system"
+    systemctl: Absolute = SYSTEMCTL
+    runtime_dir: Absolute | None = None
+
+
 class ReleaseModel(Strict):
     directory: str = Field(min_length=1)
     history: str | None = None
 
 
+class UnleashModel(Strict):
+    url: UnleashUrl
+    token: str = Field(min_length=1, repr=False)
+    project: Name = "default"
+    environment: Name
+    ca_file: Absolute | None = None
+
+
 class FlagsModel(Strict):
-    file: str = Field(min_length=1)
+    file: str | None = Field(None, min_length=1)
+    unleash: UnleashModel | None = None
     allowed: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.file is None) == (self.unleash is None):
+            raise ValueError("flags are in one place; write either `file` or `unleash`")
+        return self
 
 
 class CacheControlModel(Strict):
@@ -132,6 +169,21 @@ class QueueModel(Strict):
     oldest: Literal["right", "left"] = "right"
     max: int = Field(100_000, ge=1)
     page: int = Field(500, ge=1, le=10_000)
+    parking: str | None = Field(None, min_length=1, max_length=255)
+    ca_file: Absolute | None = None
+
+    @model_validator(mode="after")
+    def _parks(self) -> Self:
+        if not self.url.startswith(("amqp://", "amqps://")):
+            if self.parking is not None or self.ca_file is not None:
+                raise ValueError("`parking` and `ca_file` are RabbitMQ's; take them away")
+            return self
+        if self.parking is None:
+            raise ValueError("RabbitMQ needs `parking`, the queue where messages are put")
+        for name in self.lists:
+            if (parking := self.parking.replace("{queue}", name)) in self.lists:
+                raise ValueError(f"{parking!r} is itself a queue that may be drained")
+        return self
 
 
 class ServerModel(Strict):
@@ -171,6 +223,8 @@ class PoolModel(Strict):
 
 class ControlModel(Strict):
     supervisord: SupervisordModel | None = None
+    systemd: SystemdModel | None = None
+    kubernetes: KubernetesModel | None = None
     release: ReleaseModel | None = None
     flags: FlagsModel | None = None
     cache: CacheControlModel | None = None

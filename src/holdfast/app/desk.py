@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from holdfast.app.asking import check_same, request_id, wait_for_turn
 from holdfast.app.ledger_place import database_address
 from holdfast.app.lock import somebody_works
 from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
@@ -26,7 +27,7 @@ from holdfast.response.asked import NEEDED_SCOPE
 from holdfast.response.store import SYSTEM_CHAIN, Answer, Request
 
 _POLL_S = 0.05
-_ANSWER_S = 15.0
+_ANSWER_S, _LOOKED_S = 15.0, 45.0
 _NOBODY_S = 0.2
 
 
@@ -115,6 +116,7 @@ class Desk:
     def _modes_set(self, state: State) -> list[dict[str, Any]]:
         """List the modes that people set and that lower what may be done in this incident."""
         name = state.incident_id
+        runbook = state.plan.runbook if state.plan else None
         return [
             {
                 "scope": m.scope,
@@ -124,7 +126,10 @@ class Desk:
                 "since": format_at(m.since),
             }
             for m in self.system.state().modes.values()
-            if any(mode_applies(m.scope, service=s, incident_id=name) for s in state.services)
+            if any(
+                mode_applies(m.scope, service=s, incident_id=name, runbook=runbook)
+                for s in state.services
+            )
         ]
 
     def timeline(self, incident_id: str) -> list[dict[str, Any]]:
@@ -148,26 +153,33 @@ class Desk:
 
     # --- asking -----------------------------------------------------------
 
-    def ask(self, incident_id: str, kind: str, data: Mapping[str, Any]) -> Answer:
-        """Ask for something and wait for the answer. Raises RefusedError when it is refused."""
+    def ask(
+        self, incident_id: str, kind: str, data: Mapping[str, Any], *, key: str | None = None
+    ) -> Answer:
+        """Ask for something and wait for the answer. Raises RefusedError when it is refused.
+
+        The same `key` again gives the same answer, and has no second effect.
+        """
         caller = self.allow(NEEDED_SCOPE[kind], f"`{kind}` on {incident_id}")
         self.state(incident_id)
-        request = self.ledger.submit(
-            Request(
-                id=os.urandom(12).hex(),
-                n=0,
-                incident_id=incident_id,
-                kind=kind,
-                actor=caller.actor,
-                data=data,
-                at=self.clock.now(),
-            )
+        asked = Request(
+            id=request_id(caller.actor.token_id, incident_id, key),
+            n=0,
+            incident_id=incident_id,
+            kind=kind,
+            actor=caller.actor,
+            data=data,
+            at=self.clock.now(),
         )
+        request = self.ledger.submit(asked)
+        check_same(asked, request, key)
         serving = somebody_works(self.directory, self.ledger)
-        answer = self._wait(request.id, _ANSWER_S if serving else _NOBODY_S)
+        # What reads everything first takes as long as the slowest check may.
+        answer_s = _LOOKED_S if kind == "look" or data.get("dry_run") else _ANSWER_S
+        answer = self._wait(request.id, answer_s if serving else _NOBODY_S)
         if answer is None:
             why = (
-                f"nobody answered within {_ANSWER_S:.0f} s"
+                f"nobody answered within {answer_s:.0f} s"
                 if serving
                 else f"no `holdfast serve` runs on {self.directory.resolve()}"
             )
@@ -180,11 +192,15 @@ class Desk:
             raise RefusedError(answer.message)
         return answer
 
-    def _wait(self, request_id: str, wait_s: float) -> Answer | None:
+    def wait_for_turn(self, incident_id: str, wait_s: float) -> None:
+        """Wait until the step under way is verified. Raises RefusedError when it takes longer."""
+        wait_for_turn(lambda: self.state(incident_id)[0], self.clock, wait_s)
+
+    def _wait(self, name: str, wait_s: float) -> Answer | None:
         never = threading.Event()
         until = self.clock.monotonic() + wait_s
         while self.clock.monotonic() < until:
-            answer = self.ledger.answer_of(request_id)
+            answer = self.ledger.answer_of(name)
             if answer is not None:
                 return answer
             self.clock.wait(never, _POLL_S)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from holdfast.app.addresses import is_loopback
+from holdfast.app.doctor_boundaries import judge_boundaries
 from holdfast.app.doctor_findings import (
     Finding,
     Level,
@@ -20,7 +21,10 @@ from holdfast.app.doctor_findings import (
     told,
 )
 from holdfast.app.installation import Installation
+from holdfast.app.keeping_models import change_freezes
 from holdfast.app.linting import lint_installation
+from holdfast.kernel.clock import Clock, format_at
+from holdfast.policy import Window, open_freezes
 from holdfast.runbooks import Severity
 
 _MODES, _PEOPLE, _RUNBOOKS = "modes and grants", "people", "runbooks"
@@ -35,9 +39,12 @@ def rule_probes(look: Look) -> Iterator[Probe]:
         (_MODES, "mode", judge_modes),
         (_MODES, "autonomy", judge_grants),
         (_PEOPLE, "on call", judge_people),
+        (_PEOPLE, "boundaries", judge_boundaries),
         (_RUNBOOKS, "runbooks", judge_runbooks),
     ):
         yield Probe(area=area, what=what, look=partial(judge, installation))
+    freezes = partial(judge_change_freezes, installation, look.clock)
+    yield Probe(area=_MODES, what="change freezes", look=freezes)
 
 
 def judge_listen(installation: Installation) -> Iterator[Finding]:
@@ -95,6 +102,26 @@ def judge_grants(installation: Installation) -> Iterator[Finding]:
                 Level.UNSAFE,
                 f"{what} acts by itself, and a page goes to the console only",
                 "set notify.webhook, so that somebody is told",
+            )
+
+
+def judge_change_freezes(installation: Installation, clock: Clock) -> Iterator[Finding]:
+    """Name the change freezes that are open now, and those that are over for good."""
+    configured, now = change_freezes(installation.config.change_freezes), clock.now()
+    for window in open_freezes(configured, now):
+        until = format_at(window.ends_at)[:16]
+        yield told(
+            "change freeze",
+            f"{window.window_id} is open until {until}Z for {window.scope}: every step there waits "
+            f"for a person ({window.by}: {window.why})",
+        )
+    for each in configured:
+        if isinstance(each, Window) and each.ends_at <= now:
+            yield found(
+                "change freeze",
+                Level.WARNING,
+                f"{each.window_id} ({each.scope}) is over since {format_at(each.ends_at)[:16]}Z",
+                "take it out of `change_freezes`",
             )
 
 

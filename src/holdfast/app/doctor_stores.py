@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from holdfast.actions.places import filled
+from holdfast.actions.unleash_api import Unleash
 from holdfast.app.doctor_findings import (
     Finding,
     Level,
@@ -25,12 +26,16 @@ from holdfast.app.doctor_findings import (
     judge_place_rights,
     judge_role,
 )
+from holdfast.app.doctor_kubernetes import judge_cluster
+from holdfast.app.doctor_systemd import judge_units
 from holdfast.app.ledger_place import database_address
 from holdfast.checks.postgres import read_only_session
+from holdfast.checks.rabbitmq_depths import SCHEMES, queue_depths
 from holdfast.checks.supervisord import process_table
 from holdfast.checks.valkey_client import valkey_client
 from holdfast.kernel.catalogue import Service
 from holdfast.kernel.errors import HoldfastError
+from holdfast.response.ports import TargetUnreachableError
 
 _DATABASES, _CACHES, _CONTROL = "databases", "caches and queues", "control"
 # What the role may do to tables that are not the server's own, and whether it is a reader at all.
@@ -157,8 +162,37 @@ def _caches(look: Look) -> Iterator[Probe]:
         for section in ("cache", "queue")
     ]
     for what, url in places:
-        if url is not None:
+        if url is not None and not url.startswith(SCHEMES):
             yield Probe(area=_CACHES, what=what, look=partial(_valkey, what, url, look))
+    for what, url, queues, ca_file in _brokers(look):
+        if url.startswith(SCHEMES):
+            job = partial(_rabbitmq, what, url, queues, ca_file, look)
+            yield Probe(area=_CACHES, what=what, look=job)
+
+
+def _brokers(look: Look) -> Iterator[tuple[str, str, list[str], str | None]]:
+    """List every place where queues are, the queues that have to be there, and whom to trust."""
+    checked = look.installation.config.checks.queue
+    if checked is not None:
+        names = [each for each in checked.lists if "{" not in each]
+        yield "checks.queue", checked.url, names, checked.ca_file
+    for service in look.installation.catalogue.services.values():
+        if control := service.control.get("queue"):
+            names = list(control["lists"])
+            parking = str(control.get("parking", ""))
+            names += [parking.replace("{queue}", name) for name in names]
+            names = list(dict.fromkeys(names))
+            yield f"queue of {service.name}", control["url"], names, control.get("ca_file")
+
+
+def _rabbitmq(
+    what: str, url: str, queues: list[str], ca_file: str | None, look: Look
+) -> Iterator[Finding]:
+    found = queue_depths(url, queues, look.timeout_s, check="doctor", field=what, ca_file=ca_file)
+    for name, depth in found.items():
+        if error := depth.get("error"):
+            yield failed(what, f"{name}: {error}; make the queue, or correct its name")
+    yield fine(what, "answers")
 
 
 def _valkey(what: str, url: str, look: Look) -> Iterator[Finding]:
@@ -220,7 +254,10 @@ def _release(what: str, _: Service, settings: _Settings, _look: Look) -> Iterato
         yield failed(what, f"{folder} can't be written by us; a rollback would fail")
 
 
-def _flags(what: str, _: Service, settings: _Settings, _look: Look) -> Iterator[Finding]:
+def _flags(what: str, _: Service, settings: _Settings, look: Look) -> Iterator[Finding]:
+    if settings.get("unleash"):
+        yield from _unleash(what, settings, look)
+        return
     path = Path(settings["file"])
     if not path.is_file():
         yield failed(what, f"{path} is no file; correct `file`")
@@ -228,6 +265,17 @@ def _flags(what: str, _: Service, settings: _Settings, _look: Look) -> Iterator[
     yield judge_place_rights(what, path.stat().st_mode)
     if not os.access(path.parent, os.W_OK):
         yield failed(what, f"{path.parent} can't be written by us; no flag could be disabled")
+
+
+def _unleash(what: str, settings: _Settings, look: Look) -> Iterator[Finding]:
+    place = Unleash.of(settings["unleash"])
+    for flag in settings["allowed"]:
+        try:
+            now = place.state(flag, look.timeout_s)
+        except TargetUnreachableError as error:
+            yield failed(what, f"{place.place(flag)}: {error.message}; correct it in services.yaml")
+        else:
+            yield fine(what, f"{place.place(flag)} is {now.words()}")
 
 
 def _temp(what: str, _: Service, settings: _Settings, _look: Look) -> Iterator[Finding]:
@@ -258,6 +306,8 @@ def _pool(what: str, _: Service, settings: _Settings, look: Look) -> Iterator[Fi
 _Judge = Callable[[str, Service, _Settings, Look], Iterator[Finding]]
 _CONTROLS: tuple[tuple[str, _Judge], ...] = (
     ("supervisord", _supervisord),
+    ("systemd", judge_units),
+    ("kubernetes", judge_cluster),
     ("scale", _scale),
     ("release", _release),
     ("flags", _flags),

@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.app.config import check_names, load_catalogue, load_config, load_limits
+from holdfast.app.boundaries import check_boundaries
+from holdfast.app.config import (
+    CONFIG_NAME,
+    check_names,
+    load_catalogue,
+    load_config,
+    load_limits,
+)
 from holdfast.app.models import ConfigModel
+from holdfast.app.yaml_file import read_yaml
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy import Limits
@@ -28,6 +36,7 @@ def load_installation(directory: Path) -> Installation:
     catalogue = load_catalogue(directory / config.catalogue)
     runbooks = load_runbooks(directory / config.runbooks)
     check_names(directory, catalogue, [runbook.name for runbook in runbooks])
+    check_boundaries(config, catalogue, read_yaml(directory / CONFIG_NAME))
     return Installation(
         directory=directory,
         config=config,

@@ -1,11 +1,11 @@
-"""What holdfast.yaml says about keeping watch: recurring maintenance, the dead-man's switch, the
-daily report.
+"""What holdfast.yaml says about keeping watch: recurring maintenance, change freezes, the
+dead-man's switch, the daily report.
 
 Times of day are by the clocks of a named place, so that a window moves with summer time.
 """
 
 import re
-from datetime import time
+from datetime import UTC, datetime, time
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -14,9 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from holdfast.app.advice import nearest
 from holdfast.app.strict import Http, Strict
 from holdfast.kernel.catalogue import Catalogue, split_instance
-from holdfast.policy import DAYS, Weekly
+from holdfast.policy import DAYS, Weekly, Window
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+# Any other year is a slip, and some of them no zone can be applied to.
+_YEARS = range(2000, 3000)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -37,7 +39,26 @@ def _check_zone(name: str) -> str:
     return name
 
 
+def _check_moment(value: object) -> str:
+    if not isinstance(value, str) or not (_CLOCK.fullmatch(value) or _dated(value)):
+        raise ValueError(
+            f'{value!r} is no moment; write "2026-12-18 18:00", or "HH:MM" for one of each week, '
+            "in quotes"
+        )
+    return value
+
+
+def _dated(text: str) -> datetime | None:
+    """Read a day with a time of day; a day alone could be meant with or without its end."""
+    try:
+        at = datetime.fromisoformat(text) if ":" in text else None
+    except ValueError:
+        return None
+    return at if at is not None and at.year in _YEARS else None
+
+
 ClockTime = Annotated[str, BeforeValidator(_check_clock)]
+Moment = Annotated[str, BeforeValidator(_check_moment)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 
 
@@ -54,6 +75,47 @@ class MaintenanceModel(Strict):
         if self.since == self.until:
             raise ValueError(f"it would never end: from and to are both {self.since}")
         return self
+
+
+class ChangeFreezeModel(Strict):
+    scope: str = Field(min_length=1)
+    since: Moment = Field(alias="from")
+    until: Moment
+    days: list[Day] = []
+    zone: Zone = "UTC"
+    because: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        weekly = [bool(_CLOCK.fullmatch(text)) for text in (self.since, self.until)]
+        if weekly[0] is not weekly[1]:
+            raise ValueError(
+                f"from is {self.since} and until is {self.until}; write both as dates, or both as "
+                '"HH:MM" for a freeze that comes back every week'
+            )
+        if self.days and not self.weekly:
+            raise ValueError('days are for a weekly freeze; write from and until as "HH:MM"')
+        if self.weekly and self.since == self.until:
+            raise ValueError(f"it would never end: from and until are both {self.since}")
+        if not self.weekly and self.span[0] >= self.span[1]:
+            raise ValueError(f"until ({self.until}) is not after from ({self.since})")
+        return self
+
+    @property
+    def weekly(self) -> bool:
+        """Say whether it comes back every week; else it is from one date to another."""
+        return bool(_CLOCK.fullmatch(self.since))
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """Give a dated freeze's start and end; of an hour that clocks show twice, rather more."""
+        return min(self._moments(self.since)), max(self._moments(self.until))
+
+    def _moments(self, text: str) -> list[datetime]:
+        at = datetime.fromisoformat(text)
+        local = at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.zone))
+        return [local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
 
 
 class DeadManModel(Strict):
@@ -83,6 +145,34 @@ def weekly_windows(configured: list[MaintenanceModel]) -> tuple[Weekly, ...]:
             why=each.because,
         )
         for number, each in enumerate(configured, start=1)
+    )
+
+
+def change_freezes(configured: list[ChangeFreezeModel]) -> tuple[Window | Weekly, ...]:
+    """Make the change freezes; each is named after its place in the file, from 1 on."""
+    return tuple(_frozen(f"freeze-{n}", each) for n, each in enumerate(configured, start=1))
+
+
+def _frozen(name: str, each: ChangeFreezeModel) -> Window | Weekly:
+    if each.weekly:
+        return Weekly(
+            name=name,
+            scope=each.scope,
+            days=frozenset(each.days or DAYS),
+            since=time.fromisoformat(each.since),
+            until=time.fromisoformat(each.until),
+            zone=ZoneInfo(each.zone),
+            why=each.because,
+            by=each.by,
+        )
+    starts_at, ends_at = each.span
+    return Window(
+        window_id=name,
+        scope=each.scope,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        by=each.by,
+        why=each.because,
     )
 
 

@@ -1,6 +1,7 @@
 """Finds recovery criteria over a signal that nobody measures: they could never be judged.
 
-An empty catalogue says nothing: a folder may be linted before it has services.
+An empty catalogue says nothing: a folder may be linted before it has services. A step that asks for
+a trend and nothing else proves that it gets better, not that it is well: that is said too.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ _ANY = "any-service"
 
 def lint_signals(runbook: Runbook, catalogue: Catalogue) -> Iterator[Finding]:
     """Find criteria over a signal that nobody measures. An empty catalogue says nothing."""
+    yield from _trends_alone(runbook)
     if not catalogue.services:
         return
     for step in runbook.steps:
@@ -26,6 +28,17 @@ def lint_signals(runbook: Runbook, catalogue: Catalogue) -> Iterator[Finding]:
                 severity, words = problem
                 line = f"step {step.title!r}: `{text}`: {words}"
                 yield Finding(severity=severity, line=step.line, text=line, rule="signals")
+
+
+def _trends_alone(runbook: Runbook) -> Iterator[Finding]:
+    for step in runbook.steps:
+        criteria = [_criterion(text) for text in step.expect]
+        if criteria and all(each is not None and each.asks_trend for each in criteria):
+            line = (
+                f"step {step.title!r}: every criterion is a trend, which shows that it gets better "
+                "and not that it is well; add one with a level, such as `errors <= 0.05 for 60s`"
+            )
+            yield Finding(severity=Severity.WARNING, line=step.line, text=line, rule="signals")
 
 
 def _criterion(text: str) -> Expectation | None:

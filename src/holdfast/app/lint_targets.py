@@ -46,11 +46,12 @@ def _target(
     if written_out and region is not None and region not in catalogue.services[name].regions:
         known = nearest(region, catalogue.services[name].regions)
         yield _error(step, f"{name} does not run in {region!r}; {known}")
-    if needs.whole and ("@" in step.target or "instance" in step.target):
-        fact = f"{step.action} acts on a whole service and `target` is {step.target}"
-        yield _warning(step, f"{fact}; write ${{entity}} or the service's name")
     services = _candidates(runbook, step, catalogue)
     able = [service for service in services if _sections(needs, service)]
+    regional = any(set(needs.regional) & set(_sections(needs, service)) for service in able)
+    if needs.whole and not regional and ("@" in step.target or "instance" in step.target):
+        fact = f"{step.action} acts on a whole service and `target` is {step.target}"
+        yield _warning(step, f"{fact}; write ${{entity}} or the service's name")
     if needs.sections and not able:
         where = " or ".join(f"control.{section}" for section in needs.sections)
         who = ", ".join(service.name for service in services) or "no service"

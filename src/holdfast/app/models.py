@@ -11,7 +11,12 @@ from pydantic import Field, model_validator
 from holdfast.app.check_models import ChangesModel, ChecksModel
 from holdfast.app.control_models import ActionsModel, ControlModel
 from holdfast.app.intake_models import IntakeModel
-from holdfast.app.keeping_models import DeadManModel, MaintenanceModel, ReportModel
+from holdfast.app.keeping_models import (
+    ChangeFreezeModel,
+    DeadManModel,
+    MaintenanceModel,
+    ReportModel,
+)
 from holdfast.app.source_models import PrometheusModel
 from holdfast.app.strict import NAME, Dsn, Http, Strict
 
@@ -68,6 +73,22 @@ class VerificationModel(Strict):
 
 class EscalationModel(Strict):
     ack_timeout_s: float = Field(300.0, gt=0)
+    handoff_timeout_s: float | None = Field(None, gt=0, le=86_400)
+    commander_silent_s: float = Field(600.0, gt=0, le=86_400)
+
+    @property
+    def handoff_s(self) -> float:
+        """Say how long a handoff may stand unaccepted."""
+        return self.ack_timeout_s if self.handoff_timeout_s is None else self.handoff_timeout_s
+
+
+class BoundaryModel(Strict):
+    """What belongs to somebody: their word is needed, whoever asks and in every mode."""
+
+    action: str = Field(min_length=1)
+    target: str = Field(min_length=1)
+    authority: str = Field(min_length=1)
+    why: str = ""
 
 
 class NotifyModel(Strict):
@@ -124,6 +145,8 @@ class ConfigModel(Strict):
     audit: AuditModel = AuditModel()
     intake: IntakeModel = IntakeModel()
     maintenance: list[MaintenanceModel] = []
+    boundaries: list[BoundaryModel] = []
+    change_freezes: list[ChangeFreezeModel] = []
     dead_man: DeadManModel | None = None
     report: ReportModel = ReportModel()
 
@@ -170,6 +193,7 @@ class ContactModel(Strict):
     name: str
     role: str = ""
     page: list[Literal["console", "webhook"]] = ["console"]
+    members: list[str] = []
 
 
 class CatalogueModel(Strict):

@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.incident import State
 from holdfast.kernel.catalogue import Contact
 from holdfast.notify import ConsoleChannel, Notifier, Page, WebhookChannel, paged_data
+from holdfast.response.handing import HANDOFF_LEVEL
 
 
 class ContactPager:
@@ -35,6 +36,12 @@ class ContactPager:
             why=why,
             packet_markdown=markdown,
             packet=packet,
-            idempotency_key=f"{state.incident_id}/page/{level}/{to.id}",
+            idempotency_key=f"{state.incident_id}/page/{_call(state, level)}/{to.id}",
         )
         return paged_data(page, self._notifier.page(page))
+
+
+def _call(state: State, level: int) -> str:
+    """Name the call: a second handoff to the same contact is another page, not a repeat."""
+    handoff = state.handoff or {}
+    return f"handoff-{handoff['seq']}" if level == HANDOFF_LEVEL and handoff else str(level)

@@ -19,13 +19,18 @@ from holdfast.response import World, decide
 from holdfast.response.commands import (
     AnswerRequest,
     Command,
+    Confirm,
     Intend,
+    Look,
+    LookAgain,
+    MakePacket,
     Observe,
     Prepare,
     Probe,
     ReadSamples,
     ReadSymptom,
     Redo,
+    Rehearse,
     RunChecks,
     SendPage,
     WakeAt,
@@ -35,6 +40,7 @@ from holdfast.response.events import (
     ActionReturned,
     Asked,
     ChecksDone,
+    Confirmed,
     Event,
     PageSent,
     Prepared,
@@ -162,7 +168,7 @@ class Stage:
 
     # --- the engine's part ------------------------------------------------
 
-    def _carry_out(  # noqa: C901 - one row per command
+    def _carry_out(  # noqa: C901, PLR0911 - one row per command
         self, command: Command
     ) -> Event | None:
         match command:
@@ -184,7 +190,9 @@ class Stage:
                 return SamplesRead(step_id=command.step_id, samples=self._fresh(command))
             case SendPage():
                 return self._paged(command)
-            case Observe() | AnswerRequest():
+            case Confirm():
+                return self._confirmed(command)
+            case Observe() | Rehearse() | Look() | MakePacket() | LookAgain() | AnswerRequest():
                 pass  # an answer to a person: nobody asked
             case _:
                 assert_never(command)
@@ -230,6 +238,7 @@ class Stage:
                 if entry.target in command.siblings and not entry.settled
             ],
             modes=self.known.modes,
+            rate=list(self._log),
         )
         verdict = self.judge(self.state, command.step_id, event, self.now)
         if verdict is not None:
@@ -262,6 +271,11 @@ class Stage:
             step_id=command.step_id, started_at=self.now, ended_at=self.now,
             outcome=None if lost else said, lost=lost, redone=isinstance(command, Redo),
         )  # fmt: skip
+
+    def _confirmed(self, command: Confirm) -> Confirmed:
+        """Control planes are not rehearsed: what was intended is taken to be there."""
+        found = ProbeResult(effect=Effect.PRESENT, evidence="rehearsed")
+        return Confirmed(step_id=command.step_id, verdict=command.verdict, result=found)
 
     def _probed(self, command: Probe) -> Probed:
         step = self.state.step(command.step_id)

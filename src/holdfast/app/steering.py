@@ -9,7 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from holdfast.app.advice import nearest
+from holdfast.app.config import load_config
 from holdfast.app.desk import Desk
+from holdfast.app.installation import load_runbooks
 from holdfast.app.scopes import check_freeze_scope, check_target
 from holdfast.incident.system import MODE_CLEARED, MODE_SET, OVERRIDE_GRANTED, OverrideFact
 from holdfast.kernel.clock import format_at
@@ -22,19 +24,33 @@ CONFIGURED = "configured"
 
 
 def mode_scope(scope: str, directory: Path) -> str:
-    """Read `all`, `service:NAME` or a service's bare name. Raises BadInputError for another."""
+    """Read `all`, `service:NAME`, a service's bare name or `runbook:NAME`.
+
+    Raises BadInputError for another.
+    """
     if scope == "all":
         return scope
     kind, found, name = scope.partition(":")
+    if kind == "runbook" and name:
+        _check_runbook(name, directory)
+        return scope
     service = name if found and kind == "service" else scope
     if not service or (found and kind != "service"):
         raise BadInputError(
-            f"scope {scope!r} is unknown; write all or the name of a service, or name an incident "
-            "before the mode",
+            f"scope {scope!r} is unknown; write all, the name of a service or runbook:NAME, or "
+            "name an incident before the mode",
             field="scope",
         )
     check_freeze_scope(f"service:{service}", directory)
     return f"service:{service}"
+
+
+def _check_runbook(name: str, directory: Path) -> None:
+    known = [each.name for each in load_runbooks(directory / load_config(directory).runbooks)]
+    if name not in known:
+        raise BadInputError(
+            f"scope 'runbook:{name}' names no runbook here; {nearest(name, known)}", field="scope"
+        )
 
 
 def set_mode(desk: Desk, word: str, scope: str, because: str) -> None:

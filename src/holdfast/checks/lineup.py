@@ -120,7 +120,7 @@ def _queue(checks: Mapping[str, Any], catalogue: Catalogue) -> QueueHealth:
     lists = given.get("lists")
     if not isinstance(lists, list | tuple) or not lists:
         raise _missing("checks.queue.lists", "a list of names")
-    more = {key: given[key] for key in ("oldest", "age_field") if key in given}
+    more = {key: given[key] for key in ("oldest", "age_field", "ca_file") if key in given}
     return QueueHealth(
         _text(checks, "queue", "url"),
         expanded(lists, given.get("service"), catalogue),

@@ -1,8 +1,8 @@
 """Says how much waits in the queues, and for how long the oldest message has waited.
 
 Depth alone can't tell a busy queue from a stuck one; age can. A message that does not say
-when it was sent has no age, and that is said rather than guessed. What a step has parked is
-listed, so that nobody forgets it.
+when it was sent has no age, and that is said rather than guessed; RabbitMQ tells none at all. What
+a step has parked in Redis or Valkey is listed, so that nobody forgets it.
 """
 
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from holdfast.checks.rabbitmq_depths import SCHEMES, queue_depths
 from holdfast.checks.valkey_client import valkey_client
 from holdfast.kernel.catalogue import Catalogue
 from holdfast.kernel.clock import parse_at
@@ -49,8 +50,10 @@ class QueueHealth:
         oldest: str = "right",
         age_field: str = "at",
         timeout_s: float = 3.0,
+        ca_file: str | None = None,
     ) -> None:
         self._url = url
+        self._ca_file = ca_file
         self._lists = dict(lists)
         self._limits = limits or QueueLimits()
         self._end = -1 if oldest == "right" else 0
@@ -58,12 +61,7 @@ class QueueHealth:
         self._timeout_s = timeout_s
 
     def run(self, context: CheckContext) -> CheckResult:
-        client = valkey_client(
-            self._url, self._timeout_s, check=self.name, field="checks.queue.url"
-        )
-        with client:
-            lists = {name: self._read(client, name, context.now) for name in self._lists}
-            parked, whole = _parked(client)
+        lists, parked, whole = self._looked(context.now)
         status, summary = self._verdict(lists)
         waiting = f"; {sum(parked.values())} messages lie parked" if parked else ""
         return CheckResult(
@@ -79,6 +77,22 @@ class QueueHealth:
                 "parked_whole": whole,
             },
         )
+
+    def _looked(self, now: datetime) -> tuple[dict[str, dict[str, Any]], dict[str, int], bool]:
+        """Read every list, what is parked, and whether all that is parked was found."""
+        named = {"check": self.name, "field": "checks.queue.url"}
+        if self._url.startswith(SCHEMES):
+            depths = queue_depths(
+                self._url, self._lists, self._timeout_s, ca_file=self._ca_file, **named
+            )
+            found = {
+                name: {"age_s": None, "region": self._lists[name], **depth}
+                for name, depth in depths.items()
+            }
+            return found, {}, False
+        with valkey_client(self._url, self._timeout_s, **named) as client:
+            lists = {name: self._read(client, name, now) for name in self._lists}
+            return lists, *_parked(client)
 
     def _read(self, client: "valkey.Valkey", name: str, now: datetime) -> dict[str, Any]:
         import valkey  # noqa: PLC0415 - an extra

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
+from holdfast.cli.looking import look
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json, Key, add
+from holdfast.cli.packets import packet
 from holdfast.cli.verifying import verify
 
 
@@ -21,6 +23,8 @@ def add_to(app: typer.Typer) -> None:
         ("show", show),
         ("timeline", timeline),
         ("steps", steps),
+        ("look", look),
+        ("packet", packet),
         ("export", export),
         ("verify", verify),
         ("ack", ack),
@@ -152,13 +156,19 @@ def export(
 
 
 def ask(
-    directory: Path, incident_id: str, kind: str, data: dict[str, Any], *, as_json: bool
+    directory: Path,
+    incident_id: str,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    as_json: bool,
+    key: str | None = None,
 ) -> None:
     """Ask for something and print the answer. Raises RefusedError when it is refused."""
     from holdfast.app.desk import Desk
 
     with Desk(directory) as desk:
-        answer = desk.ask(incident_id, kind, data)
+        answer = desk.ask(incident_id, kind, data, key=key)
     if as_json:
         output.document(
             {"incident_id": incident_id, "ok": answer.ok, "message": answer.message, **answer.data}
@@ -173,6 +183,7 @@ def ack(
     because: Annotated[
         str | None, typer.Option("--because", metavar="TEXT", help="A word for the timeline.")
     ] = None,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -181,18 +192,23 @@ def ack(
     For example:
       holdfast incident ack INC-1
     """
-    ask(directory, incident_id, "ack", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "ack", {"because": because}, key=key, as_json=as_json)
 
 
 def dismiss(
-    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+    incident_id: Incident,
+    *,
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
 ) -> None:
     """Dismiss as a false alarm, with the reason.
 
     For example:
       holdfast incident dismiss INC-1 --because "load test, announced"
     """
-    ask(directory, incident_id, "dismiss", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "dismiss", {"because": because}, key=key, as_json=as_json)
 
 
 def merge(
@@ -200,6 +216,7 @@ def merge(
     *,
     into: Annotated[str, typer.Option("--into", metavar="INCIDENT", help="The one that goes on.")],
     because: Because,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -212,7 +229,14 @@ def merge(
 
     with Desk(directory) as desk:
         desk.state(into)
-    ask(directory, incident_id, "merge", {"into": into, "because": because}, as_json=as_json)
+    ask(
+        directory,
+        incident_id,
+        "merge",
+        {"into": into, "because": because},
+        key=key,
+        as_json=as_json,
+    )
 
 
 def label(
@@ -220,6 +244,7 @@ def label(
     value: Annotated[str, typer.Argument(metavar="true|false", help="Was the alarm true?")],
     *,
     because: Annotated[str | None, typer.Option("--because", metavar="TEXT", help="Why.")] = None,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -238,12 +263,18 @@ def label(
         incident_id,
         "label",
         {"label": words[value], "because": because},
+        key=key,
         as_json=as_json,
     )
 
 
 def close(
-    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+    incident_id: Incident,
+    *,
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
 ) -> None:
     """Close a resolved or dismissed incident.
 
@@ -252,7 +283,7 @@ def close(
     For example:
       holdfast incident close INC-1 --because "postmortem: wiki/INC-1"
     """
-    ask(directory, incident_id, "close", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "close", {"because": because}, key=key, as_json=as_json)
 
 
 def postmortem(

@@ -13,6 +13,8 @@ import typer
 
 from holdfast.cli import (
     audit,
+    commanding,
+    directing,
     doctor,
     heads,
     incidents,
@@ -73,7 +75,9 @@ for module in (
     doctor,
     sandboxed,
     incidents,
+    directing,
     respond,
+    commanding,
     steering,
     maintenance,
     report,

@@ -32,6 +32,14 @@ Because = Annotated[
 Incident = Annotated[
     str, typer.Argument(metavar="INCIDENT", help="The incident's id, such as INC-1.")
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="Safe to send twice: the same key has one effect and one answer.",
+    ),
+]
 HERE = Path()
 # What keeps lines as they stand in a help text: an example must survive copying.
 _AS_IT_STANDS = "\b\n"

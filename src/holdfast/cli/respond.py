@@ -1,23 +1,16 @@
-"""direct, did, approve, deny, settle, hold, resume, note, freeze, thaw: people act."""
+"""did, approve, deny, settle, skip, hold, resume, note, freeze, thaw: people act."""
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from holdfast.cli import output
+from holdfast.cli.directing import Action, Params, Step, Target, pair
 from holdfast.cli.incidents import ask
-from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json, Key, add
 
 _TYPED_BACK = 6
-Action = Annotated[
-    str, typer.Argument(metavar="ACTION", help="Such as restart_service or rollback_deploy.")
-]
-Target = Annotated[
-    str, typer.Argument(metavar="TARGET", help="A service, or one region of it: my-api@eu-west.")
-]
-Step = Annotated[str, typer.Argument(metavar="STEP", help="The step's id, such as S1.")]
 Scope = Annotated[
     str, typer.Option("--scope", metavar="SCOPE", help="all, service:NAME or region:NAME.")
 ]
@@ -25,61 +18,8 @@ Scope = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (direct, did, approve, deny, settle, hold, resume, note, freeze, thaw):
+    for command in (did, approve, deny, settle, skip, hold, resume, note, freeze, thaw):
         add(app, command)
-
-
-def direct(
-    incident_id: Incident,
-    action: Action,
-    target: Target,
-    *,
-    because: Because,
-    param: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--param", metavar="KEY=VALUE", help="A parameter of the action."),
-    ] = None,
-    expect: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CRITERION", help="What recovered means. Without one, nothing runs."),
-    ] = None,
-    directory: Dir = HERE,
-    as_json: Json = False,
-) -> None:
-    """Direct one step; the guard judges it first.
-
-    The live state is read, the guard judges, and only then anything happens.
-
-    For example:
-      holdfast direct INC-1 restart_service my-api@eu-west --because "stuck since 02:10" \
-        --expect 'up{service="my-api"} == 1 for 60s in each region'
-    """
-    data = {
-        "action": action,
-        "target": target,
-        "because": because,
-        "params": dict(_pair(text) for text in param or ()),
-        "expect": list(expect or ()),
-    }
-    ask(directory, incident_id, "direct", data, as_json=as_json)
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    from holdfast.kernel.errors import BadInputError
-
-    key, found, value = text.partition("=")
-    if not found or not key:
-        raise BadInputError(f"-p {text!r} has no `=`; write -p key=value", field="param")
-    return key, _value(value)
-
-
-def _value(text: str) -> Any:  # noqa: ANN401 - whatever a parameter may be
-    """Read `3` and `true` as what they are; everything else is text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, bool | int) else text
 
 
 def did(
@@ -88,16 +28,26 @@ def did(
     target: Target,
     *,
     because: Because,
+    param: Params = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="When, if not just now: 2026-11-21T02:10:00Z."),
+    ] = None,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
     """Report what you did by hand; the target is observed.
 
+    It counts like any other action there: nobody restarts by machine what you restarted just now.
+
     For example:
       holdfast did INC-1 restart_service my-api@eu-west --because "faster by hand"
     """
-    data = {"action": action, "target": target, "because": because}
-    ask(directory, incident_id, "did", data, as_json=as_json)
+    data: dict[str, Any] = {"action": action, "target": target, "because": because}
+    data |= {"params": dict(pair(text) for text in param)} if param else {}
+    data |= {"at": at} if at else {}
+    ask(directory, incident_id, "did", data, key=key, as_json=as_json)
 
 
 def approve(
@@ -108,6 +58,7 @@ def approve(
         str, typer.Option("--hash", metavar="HASH", help="The step's hash, from `incident show`.")
     ],
     because: Because,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -125,7 +76,7 @@ def approve(
         if typed.strip() != hash_[-_TYPED_BACK:]:
             raise BadInputError(f"{typed!r} is not the end of the hash; nothing was approved")
     data = {"step_id": step, "hash": hash_, "because": because}
-    ask(directory, incident_id, "approve", data, as_json=as_json)
+    ask(directory, incident_id, "approve", data, key=key, as_json=as_json)
 
 
 def deny(
@@ -133,6 +84,7 @@ def deny(
     step: Step,
     *,
     because: Because,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +93,32 @@ def deny(
     For example:
       holdfast deny INC-1 S1 --because "the release holds a migration"
     """
-    ask(directory, incident_id, "deny", {"step_id": step, "because": because}, as_json=as_json)
+    ask(
+        directory,
+        incident_id,
+        "deny",
+        {"step_id": step, "because": because},
+        key=key,
+        as_json=as_json,
+    )
+
+
+def skip(
+    incident_id: Incident,
+    step: Step,
+    *,
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
+) -> None:
+    """Skip a step that waits; the plan goes on with the next.
+
+    For example:
+      holdfast skip INC-1 S1 --because "the cache was cleared an hour ago"
+    """
+    data = {"step_id": step, "because": because}
+    ask(directory, incident_id, "skip", data, key=key, as_json=as_json)
 
 
 def settle(
@@ -152,6 +129,7 @@ def settle(
     evidence: Annotated[
         str, typer.Option("--evidence", metavar="TEXT", help="What you saw at the target.")
     ],
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -165,22 +143,32 @@ def settle(
     if what not in {"happened", "not-happened"}:
         raise BadInputError(f"{what!r} is neither happened nor not-happened", field="what")
     data = {"step_id": step, "happened": what == "happened", "evidence": evidence}
-    ask(directory, incident_id, "settle", data, as_json=as_json)
+    ask(directory, incident_id, "settle", data, key=key, as_json=as_json)
 
 
 def hold(
-    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+    incident_id: Incident,
+    *,
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
 ) -> None:
     """Stop every step of an incident until it is resumed.
 
     For example:
       holdfast hold INC-1 --because "the database team is on it"
     """
-    ask(directory, incident_id, "hold", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "hold", {"because": because}, key=key, as_json=as_json)
 
 
 def resume(
-    incident_id: Incident, *, because: Because, directory: Dir = HERE, as_json: Json = False
+    incident_id: Incident,
+    *,
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
 ) -> None:
     """Let a held incident go on. The live state is read anew first.
 
@@ -189,13 +177,14 @@ def resume(
     For example:
       holdfast resume INC-1 --because "the lock is gone"
     """
-    ask(directory, incident_id, "resume", {"because": because}, as_json=as_json)
+    ask(directory, incident_id, "resume", {"because": because}, key=key, as_json=as_json)
 
 
 def note(
     incident_id: Incident,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write down.")],
     *,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -204,7 +193,7 @@ def note(
     For example:
       holdfast note INC-1 "vendor confirms an outage"
     """
-    ask(directory, incident_id, "note", {"text": text}, as_json=as_json)
+    ask(directory, incident_id, "note", {"text": text}, key=key, as_json=as_json)
 
 
 def freeze(

@@ -24,17 +24,23 @@ def demo(
     *,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep everything there.")] = None,
     vary: Annotated[int, typer.Option(help="Rename and reshape the platform by this seed.")] = 0,
+    script: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What people do about it, one command line each."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Watch a real sandbox platform break and recover.
 
     For example:
       holdfast demo novel
+      holdfast demo stale-flag --script examples/checkout.txt
     """
     from holdfast.sandbox.demo import run_demo
 
     named = [scenario] if scenario else []
-    raise typer.Exit(run_demo(*named, as_json=as_json, keep=keep, seed=vary))
+    code = run_demo(*named, as_json=as_json, keep=keep, seed=vary, script=script)
+    raise typer.Exit(code)
 
 
 def gameday(
@@ -48,6 +54,9 @@ def gameday(
         typer.Option(min=1, max=16, help="How many at once; by default 3 a processor, at most 6."),
     ] = None,
     vary: Annotated[int, typer.Option(help="Rename and reshape the platform by this seed.")] = 0,
+    guided: Annotated[
+        bool, typer.Option("--guided", help="The guided ones: people direct each step.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run scenarios and grade each. Exit 0 when all pass.
@@ -57,4 +66,7 @@ def gameday(
     """
     from holdfast.sandbox.gameday import run_gameday
 
-    raise typer.Exit(run_gameday(scenarios or [], runs=runs, jobs=jobs, seed=vary, as_json=as_json))
+    code = run_gameday(
+        scenarios or [], runs=runs, jobs=jobs, seed=vary, guided=guided, as_json=as_json
+    )
+    raise typer.Exit(code)

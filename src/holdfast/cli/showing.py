@@ -64,10 +64,24 @@ def _standing(view: View) -> Iterator[str]:
         )
         yield f"  AT WORK    {what}: {each['why']}"
     yield f"  who        {_who(view)}"
+    yield from _command(view)
     if view["waiting_for"]:
         yield f"  waits for  {', '.join(view['waiting_for'])}"
     if view["ending"]:
         yield f"  ended      {view['ending']}"
+
+
+def _command(view: View) -> Iterator[str]:
+    """Say who commands and to whom it is being handed."""
+    charter, handoff = view["charter"], view["handoff"]
+    if view["commander"] and charter:
+        until = _when(charter["expires_at"])
+        yield f"  commands   {view['commander']} until {until}, to {charter['objective']}"
+    elif view["commander"]:
+        yield f"  commands   {view['commander']}, without a charter"
+    if handoff:
+        given = f"to {handoff['to']} by {handoff['by']}: {handoff['because']}"
+        yield f"  HANDED     {given}; nobody acts until it is accepted"
 
 
 def _cause(view: View) -> str:
@@ -100,7 +114,7 @@ def _who(view: View) -> str:
 def _next(view: View) -> Iterator[str]:
     """Say what a person can do now, as commands to copy."""
     name = view["incident_id"]
-    lines = [*_about_steps(view)]
+    lines = [*_about_handoff(view), *_about_steps(view)]
     if view["phase"] in _OVER:
         if not view["label"]:
             lines.append(f"holdfast incident label {name} true|false --because TEXT")
@@ -130,6 +144,14 @@ def _is_up_to_people(view: View) -> bool:
 def lines_about_doubt(view: View) -> bool:
     """Whether a step's outcome is unknown: nothing goes on before that is settled."""
     return any(step["status"] == "in_doubt" for step in view["steps"])
+
+
+def _about_handoff(view: View) -> Iterator[str]:
+    if view["handoff"]:
+        name = view["incident_id"]
+        yield f"holdfast incident packet {name}"
+        yield f"holdfast accept {name}"
+        yield f"holdfast refuse|recall {name} --because TEXT"
 
 
 def _about_steps(view: View) -> Iterator[str]:
@@ -179,8 +201,15 @@ def _steps(view: View) -> Iterator[str]:
     yield "Steps"
     for step in view["steps"]:
         what = f"{step['action']} on {step['target']} (attempt {step['attempt']})"
-        yield f"  {step['step_id']} {step['status']}: {what}"
+        yield f"  {step['step_id']} {_stands(step)}: {what}"
         yield from (f"     {line}" for line in _about_step(step))
+
+
+def _stands(step: View) -> str:
+    """Say where it stands in a person's words, and how exactly where that says more."""
+    standing = str(step["standing"])
+    words = standing.replace("_", " ")
+    return words if step["status"] == standing else f"{words} ({step['status']})"
 
 
 def _about_step(step: View) -> Iterator[str]:

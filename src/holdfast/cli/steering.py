@@ -27,12 +27,14 @@ def mode(
     *,
     because: Because,
     scope: Annotated[
-        str, typer.Option("--scope", metavar="SCOPE", help="all, or the name of a service.")
+        str, typer.Option("--scope", metavar="SCOPE", help="all, a service, or runbook:NAME.")
     ] = "all",
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
-    """Lower the mode: of everything, a service or an incident.
+    """Lower the mode of everything or of one part.
+
+    A part is a service, a runbook or an incident.
 
     It can only lower what the configuration allows. It holds until `configured` takes it back.
 
@@ -69,8 +71,8 @@ def override(
         str,
         typer.Argument(
             metavar="LIMIT",
-            help="restarts_per_target, cooldown, instances_added_max, rollback_age_max_s or "
-            "region_share_max.",
+            help="restarts_per_target, cooldown, instances_added_max, rollback_age_max_s, "
+            "region_share_max, pool_share_max, actions_per_incident or actions_per_installation.",
         ),
     ],
     *,

@@ -1,21 +1,22 @@
 """Carries out what decide() asked for, one command at a time."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
 from holdfast.diagnosis import SymptomReading
 from holdfast.engine.case import Case
 from holdfast.engine.crash_points import CrashPoint, reach
+from holdfast.engine.handing import look_again, make_packet, send_page
 from holdfast.engine.hands import Hands, request_of
 from holdfast.engine.journal import Journal
 from holdfast.engine.late import LateReports
+from holdfast.engine.looking import looked, newest_samples
 from holdfast.engine.ports import Checks, Pager, Readings, System
 from holdfast.engine.standing import open_windows, overrides_for, set_modes
-from holdfast.escalation import packet, packet_markdown
-from holdfast.incident import State, Step, StepStatus, full
+from holdfast.engine.undoing import attempt_of, looked_at, planes_found
+from holdfast.incident import Step, StepStatus
 from holdfast.incident.system import SystemState
 from holdfast.kernel.catalogue import SignalKey, split_instance
 from holdfast.kernel.clock import Clock
@@ -26,13 +27,18 @@ from holdfast.response.act import at_this_target
 from holdfast.response.commands import (
     AnswerRequest,
     Command,
+    Confirm,
     Intend,
+    Look,
+    LookAgain,
+    MakePacket,
     Observe,
     Prepare,
     Probe,
     ReadSamples,
     ReadSymptom,
     Redo,
+    Rehearse,
     RunChecks,
     SendPage,
     WakeAt,
@@ -41,22 +47,23 @@ from holdfast.response.commands import (
 from holdfast.response.events import (
     ActionReturned,
     ChecksDone,
+    Confirmed,
     Event,
     Observed,
-    PageSent,
     Prepared,
     Probed,
+    Rehearsed,
     SamplesRead,
     SymptomRead,
 )
-from holdfast.response.ports import CheckContext, Repeatability
+from holdfast.response.live_state import digest
+from holdfast.response.ports import CheckContext, Effect, Repeatability
 from holdfast.response.store import ChangedMeanwhileError, Ledger
 from holdfast.verification import Sample
 
 _LEASE_MARGIN_S = 5.0
 _AGAIN_S = 0.2
 _LOG_WINDOW = timedelta(hours=1)
-_TOLD_RECORDS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +97,15 @@ class Carrier:
                 return self._read_symptom(command)
             case Prepare():
                 return self._prepare(case, command)
+            case Rehearse():
+                prepared = self._prepare(case, command.prepare)
+                case.remember(digest(prepared.pre_image), prepared.pre_image)
+                return Rehearsed(request=command.request, prepared=prepared)
+            case Look():
+                checks = self._run_checks(case, command.checks)
+                return looked(self.hands, self.readings, command, checks)
             case Observe():
-                seen, problem = self.hands.observe(command.action, command.target, {})
+                seen, problem = self.hands.observe(command.action, command.target, command.params)
                 return Observed(request=command.request, observed=seen or {"problem": problem})
             case Intend():
                 return self._intend(case, command)
@@ -101,8 +115,14 @@ class Carrier:
                 return self._probe(case, command)
             case ReadSamples():
                 return SamplesRead(step_id=command.step_id, samples=self._samples(command))
+            case Confirm():
+                return self._confirm(case, command)
             case SendPage():
-                return self._page(case, command)
+                return send_page(self, case, command)
+            case MakePacket():
+                return make_packet(self, case, command)
+            case LookAgain():
+                return look_again(self, case, command)
             case AnswerRequest():
                 self.ledger.answer(command.request_id, command.answer)
                 return None
@@ -119,17 +139,18 @@ class Carrier:
             services=command.services, started_at=command.started_at, now=self.clock.now()
         )
         results = self.checks.run(context)
-        return ChecksDone(results=results, symptom=self._symptom(command.series))
+        return ChecksDone(results=results, symptom=self.symptom(command.series))
 
     def _read_symptom(self, command: ReadSymptom) -> SymptomRead:
         system = self.system.state()
         return SymptomRead(
-            symptom=self._symptom(command.series),
+            symptom=self.symptom(command.series),
             modes=set_modes(system),
             windows=open_windows(system, self.world.maintenance, self.clock.now()),
         )
 
-    def _symptom(self, series: tuple[SignalKey, ...]) -> list[SymptomReading]:
+    def symptom(self, series: Iterable[SignalKey]) -> list[SymptomReading]:
+        """Read as many samples of each series as say whether the trouble is still there."""
         timing = self.world.timing
         count = 4 + int(3 * max(timing.sustain_s / timing.sampling_interval_s, 3))
         return [
@@ -154,7 +175,8 @@ class Carrier:
         now = self.clock.now()
         context = CheckContext(services=command.services, started_at=command.started_at, now=now)
         # One that is not set up here has no reading: the guard refuses what asks for it.
-        names = [name for name in command.checks if name in self.checks.names]
+        wanted = self.checks.names if command.every_check else command.checks
+        names = [name for name in wanted if name in self.checks.names]
         checks = self.checks.run(context, names) if names else {}
         since = now - self._log_window()
         places = (command.target, *command.aliases)
@@ -166,7 +188,7 @@ class Carrier:
             pre_image=seen,
             problem=problem,
             checks=checks,
-            symptom=self._symptom(command.series),
+            symptom=self.symptom(command.series),
             log=log,
             acting=tuple(sorted(acting)),
             freeze=self._freeze(command.target),
@@ -175,6 +197,9 @@ class Carrier:
             modes=set_modes(system),
             overrides=overrides_for(system, case.incident_id),
             maintenance=self._maintenance(system, command.target),
+            rate=self.ledger.actions_since(now - self._rate_window()),
+            live=newest_samples(self.readings, command.live),
+            assumed=case.remembered(command.seen),
         )
 
     def _log_window(self) -> timedelta:
@@ -182,6 +207,9 @@ class Carrier:
         limits = self.world.limits
         counted_s = max(limits.restart_window_s, limits.instances_window_s)
         return max(_LOG_WINDOW, timedelta(seconds=counted_s))
+
+    def _rate_window(self) -> timedelta:
+        return timedelta(seconds=self.world.limits.actions_window_s)
 
     def _freeze(self, target: str) -> Freeze | None:
         service, region = split_instance(target)
@@ -240,11 +268,17 @@ class Carrier:
             return ActionReturned(
                 step_id=step_id, started_at=now, ended_at=now, unreachable=why, redone=redone
             )
-        request = request_of(step, fence=case.claim.fence)
-        late = self._late_answer(case.incident_id, step, case.claim.fence)
-        returned = self.hands.perform(request, step_id, redone=redone, late=late)
+        fence, undo = case.claim.fence, step.undo_of is not None
+        request = attempt_of(case.state, step, fence=fence)
+        late = self._late_answer(case.incident_id, step, fence)
+        returned = self.hands.perform(request, step_id, redone=redone, undo=undo, late=late)
         reach(CrashPoint.AFTER_EFFECT)
-        return returned
+        outcome = returned.outcome
+        if outcome is None or outcome.ok or outcome.effect is not Effect.PRESENT:
+            return returned
+        # Half of it may be there: whoever takes over must see which half.
+        planes = planes_found(self.hands, case.state, step, fence=fence)
+        return replace(returned, planes=planes)
 
     def _late_answer(
         self, incident_id: str, step: Step, fence: int
@@ -262,7 +296,7 @@ class Carrier:
         self._take_newer_fence(case, step)
         system = self.system.state()
         freeze = self._freeze(step.target)
-        result = self.hands.probe(request_of(step, fence=case.claim.fence))
+        result = looked_at(self.hands, case.state, step, fence=case.claim.fence)
         reach(CrashPoint.AFTER_PROBE)
         return Probed(
             step_id=command.step_id,
@@ -297,38 +331,9 @@ class Carrier:
             )
         case.claim, case.lease_until = claim, before + lease_s
 
-    # --- telling ----------------------------------------------------------
-
-    def _page(self, case: Case, command: SendPage) -> PageSent:
-        document = packet(self._view(case))
-        markdown = packet_markdown(document)
-        nobody: Mapping[str, Any] = {
-            "to": None,
-            "level": command.level,
-            "why": command.why,
-            "deliveries": [],
-        }
-        sent = tuple(
-            self.pager.send(
-                case.state,
-                contact,
-                level=command.level,
-                why=command.why,
-                packet=document,
-                markdown=markdown,
-            )
-            for contact in command.contacts
-        )
-        digest = hashlib.sha256(markdown.encode()).hexdigest()
-        return PageSent(
-            level=command.level,
-            sent=sent or (nobody,),
-            packet_digest=digest,
-            packet_markdown=markdown,
-        )
-
-    def _view(self, case: Case) -> Mapping[str, object]:
-        state: State = case.state
-        # A packet tells the end of the timeline; the rest need not pass through memory.
-        tail = self.ledger.records(case.incident_id, after=max(0, state.seq - _TOLD_RECORDS))
-        return full(state, case.claim.head, tail)
+    def _confirm(self, case: Case, command: Confirm) -> Confirmed | None:
+        step = case.state.step(command.step_id)
+        if step is None:
+            return None
+        result = self.hands.probe(request_of(step, fence=case.claim.fence))
+        return Confirmed(step_id=command.step_id, verdict=command.verdict, result=result)

@@ -6,13 +6,16 @@ takes as much memory as one of ten.
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from holdfast.incident import Projector, State
 from holdfast.response.events import Event
 from holdfast.response.store import Claim
+
+_LOOKS_MOST = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,11 +37,23 @@ class Case:
     failures: int = 0
     mail: deque[Event] = field(default_factory=deque)
     projector: Projector = field(default_factory=Projector)
+    looks: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def incident_id(self) -> str:
         return self.claim.incident_id
+
+    def remember(self, digest: str, pre_image: Mapping[str, Any]) -> None:
+        """Keep what a dry run saw, to say later what has changed since; only the newest few."""
+        self.looks[digest] = pre_image
+        while len(self.looks) > _LOOKS_MOST:
+            del self.looks[next(iter(self.looks))]
+
+    def remembered(self, digest: str | None) -> Mapping[str, Any] | None:
+        """Give what a dry run saw; None where that was another process's, or too long ago."""
+        found = (self.looks[known] for known in self.looks if digest and known.startswith(digest))
+        return next(found, None)
 
     def post(self, event: Event) -> None:
         """Leave an event to be handled at the next boundary."""

@@ -50,9 +50,10 @@ class Hands:
         step_id: str,
         *,
         redone: bool,
+        undo: bool = False,
         late: Callable[[ActionReturned], None] | None = None,
     ) -> ActionReturned:
-        """Perform one attempt. Never raises.
+        """Perform one attempt, or undo the one that the request is of. Never raises.
 
         What comes after its time is no outcome any more: it goes to `late`, from another thread.
         """
@@ -61,7 +62,7 @@ class Hands:
             action = self._action(request.action)
         except TargetUnreachableError as error:
             return self._returned(_failed(error), request, step_id, started_at, redone=redone)
-        future = _started(lambda: action.perform(request))
+        future = _started(lambda: action.undo(request) if undo else action.perform(request))
         wait([future], timeout=request.timeout_s + _GRACE_S)
         if future.done():
             return self._returned(future, request, step_id, started_at, redone=redone)

@@ -46,6 +46,105 @@ def _why(packet: Packet) -> Iterator[str]:
         yield f"- it waits for: {waits}"
 
 
+def _next_safe(packet: Packet) -> Iterator[str]:
+    found = packet["next_safe_step"]
+    who = f" (by {_plain(found['who'])})" if found["who"] else ""
+    yield f"**{_plain(found['kind'])}**{who}: {_plain(found['why'])}"
+    if found["command"]:
+        yield ""
+        yield f"    {_CONTROL.sub(' ', found['command'])}"
+    if found.get("then"):
+        yield ""
+        yield f"after that **{_plain(found['then']['kind'])}**: {_plain(found['then']['why'])}"
+
+
+def _not_again(packet: Packet) -> Iterator[str]:
+    for each in packet["do_not_repeat"]:
+        step = f" ({each['step_id']})" if each["step_id"] else ""
+        yield f"- {_plain(each['action'])} on {_plain(each['target'])}{step}: {_plain(each['why'])}"
+
+
+def _command(packet: Packet) -> Iterator[str]:
+    found = packet["command"]
+    if found["commander"]:
+        yield f"- commander: {_plain(found['commander'])}"
+    if found["charter"]:
+        yield from _charter(found["charter"])
+    for each in found["boundaries"]:
+        people = f" ({', '.join(each['people'])})" if each["people"] else ""
+        why = f": {each['why']}" if each["why"] else ""
+        what = f"{each['action']} on {each['target']} is {each['authority']}'s"
+        yield f"- {_plain(f'{what}{people}{why}')}"
+    if found["handoff"]:
+        said = found["handoff"]
+        yield (
+            f"- **handed to {_plain(said['to'])}** by {_plain(said['by'])}, not accepted yet, "
+            f"until {_plain(said['expires_at'])}: {_plain(said['because'])}"
+        )
+
+
+def _charter(charter: Packet) -> Iterator[str]:
+    yield f"- objective: {_plain(charter['objective'])}"
+    for each in charter["allowed"]:
+        targets = ", ".join(_plain(target) for target in each["targets"])
+        yield f"- allowed: {_plain(each['action'])} on {targets}"
+    ended = " (expired)" if charter["expired"] else ""
+    yield f"- the charter expires at {_plain(charter['expires_at'])}{ended}"
+
+
+def _directive(packet: Packet) -> Iterator[str]:
+    said = packet["last_directive"]
+    if said:
+        what = f"{said['action']} on {said['target']}, {said['standing'] or 'not performed'}"
+        yield f"{_plain(what)}, by {_plain(said['by'])}: {_plain(said['because'])}"
+
+
+def _planes(packet: Packet) -> Iterator[str]:
+    for each in packet["control_planes"]:
+        if each["reached"] is None:
+            now = f"not looked at since, {each['before']} before"
+        else:
+            word = "reached" if each["reached"] else "**not reached**"
+            now = f"observed {each['observed']}, {word}"
+        yield f"- {_plain(each['plane'])}: intended {_plain(each['intended'])}, {now}"
+
+
+def _blocked(packet: Packet) -> Iterator[str]:
+    for each in packet["blocked_next"]:
+        what = f"{each['step_id']} {each['action']} on {each['target']}"
+        yield f"- {_plain(what)}: {_plain('; '.join(each['why']))}"
+
+
+def _reversible(packet: Packet) -> Iterator[str]:
+    for each in packet["reversible"]:
+        yield f"- {_plain(each['step_id'])} {_plain(each['action'])}: {_plain(each['how'])}"
+
+
+def _health(packet: Packet) -> Iterator[str]:
+    for row in packet["regional_health"]:
+        where = f"{row['service']} in {row['region']}"
+        value = "no reading" if row["value"] is None else f"{row['value']:.4g}"
+        at = f" at {str(row['at'])[_CLOCK]}" if row["at"] else ""
+        words = str(row["status"]).replace("_", " ")
+        from_ledger = ", as recorded last" if row["from"] == "recorded" else ""
+        reading = f"{_plain(row['signal'])} {value}{at}, {_plain(words)}{from_ledger}"
+        yield f"- {_plain(where)}: {reading}"
+
+
+def _timers(packet: Packet) -> Iterator[str]:
+    for each in packet["timers"]:
+        yield f"- {_plain(each['what'])} at {_plain(each['at'])} (in {_plain(each['left_s'])} s)"
+
+
+def _successor(packet: Packet) -> Iterator[str]:
+    found = packet["successor"]
+    if found["who"]:
+        yield f"{_plain(found['who'])}: {_plain(found['why'])}"
+    for each in found["contacts"]:
+        people = f", members {', '.join(each['members'])}" if each["members"] else ""
+        yield _plain(f"- {each['name']}, by {', '.join(each['by'])}{people}")
+
+
 def _leave_alone(packet: Packet) -> Iterator[str]:
     for text in packet["leave_alone"]:
         yield f"- **{_plain(text)}**"
@@ -98,10 +197,13 @@ def _checks(packet: Packet) -> Iterator[str]:
 
 
 _STEP_WORDS = {
-    "done": "done",
+    "completed": "done",
     "in_doubt": "in doubt",
-    "waiting": "waiting",
-    "not_performed": "not performed",
+    "pending": "waiting",
+    "blocked": "blocked",
+    "skipped": "skipped",
+    "reversed": "reversed",
+    "not_applied": "not applied",
 }
 
 
@@ -151,13 +253,23 @@ def _ledger(packet: Packet) -> Iterator[str]:
 
 _PARTS: Sequence[tuple[str, Callable[[Packet], Iterator[str]]]] = (
     ("Why you", _why),
+    ("The next safe step", _next_safe),
+    ("Do not repeat", _not_again),
     ("Leave alone", _leave_alone),
+    ("Who commands", _command),
+    ("The last directive", _directive),
     ("What to do next", _next),
+    ("Health now, by region", _health),
     ("What is known", _facts),
     ("What is believed, not known", _inferences),
     ("Evidence", _evidence),
     ("Checks", _checks),
     ("Steps", _steps),
+    ("Control planes", _planes),
+    ("Blocked, and why", _blocked),
+    ("What can be undone", _reversible),
+    ("Timers", _timers),
+    ("Who is next", _successor),
     ("Missing", _missing),
     ("Runbooks not followed", _runbooks),
     ("Limits used", _limits),

@@ -7,7 +7,7 @@ nothing but the count of unknown kinds: a newer version wrote it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from holdfast.incident import endings
+from holdfast.incident import commanding, endings
 from holdfast.incident.lifecycle import (
     Phase,
     StepStatus,
@@ -35,7 +35,14 @@ def evolve(state: State, record: Record) -> State:
     handler = _HANDLERS.get(record.kind)
     if handler is None:
         return changed(state, seq=record.seq, unknown_kinds=state.unknown_kinds + 1)
-    return numbered(handler(state, record), record.seq, before=state)
+    return numbered(_heard(handler(state, record), record), record.seq, before=state)
+
+
+def _heard(state: State, record: Record) -> State:
+    """Note when the commander was last heard of: one who falls silent is asked for."""
+    if state.commander is None or record.actor.id != state.commander:
+        return state
+    return changed(state, commander_seen_at=record.at, commander_seen_seq=record.seq)
 
 
 def _opened(state: State, record: Record) -> State:
@@ -136,6 +143,8 @@ def _proposed(state: State, record: Record) -> State:
         cooldown_s=data.get("cooldown_s", 0.0),
         when=tuple(data.get("when", ())),
         variables=data.get("variables", {}),
+        undo_of=data.get("undo_of"),
+        seen=data.get("seen"),
     )
     kept = tuple(s for s in state.steps if s.step_id != step.step_id)
     return changed(state, steps=(*kept, step))
@@ -165,6 +174,7 @@ def _approval_granted(state: State, record: Record) -> State:
         "hash": record.data["hash"],
         "because": record.data["because"],
         "seq": record.seq,
+        "at": format_at(record.at),
     }
     return _change_step(state, record.data["step_id"], approval=approval)
 
@@ -216,13 +226,6 @@ def _repeated(state: State, record: Record) -> State:
     return _change_step(state, step.step_id, repeats=step.repeats + 1, fence=fence)
 
 
-def _directed(state: State, _record: Record) -> State:
-    """A person who directs another step says with it that recovery is not complete."""
-    if state.phase is not Phase.VERIFYING:
-        return state
-    return changed(state, phase=next_phase(state.phase, Trigger.MORE_TO_DO))
-
-
 def _settled(state: State, record: Record) -> State:
     outcome = "succeeded" if record.data["happened"] else "failed"
     return _outcome(state, record, outcome)
@@ -233,7 +236,18 @@ def _outcome(state: State, record: Record, outcome: str) -> State:
     trigger = Trigger.STEP_SETTLED if outcome == "succeeded" else Trigger.STEP_FAILED
     ended_at = parse_at(record.data["ended_at"]) if "ended_at" in record.data else record.at
     phase = next_phase(state.phase, trigger)
-    return _step(state, record, status, phase=phase, outcome=record.data, ended_at=ended_at)
+    after = _step(state, record, status, phase=phase, outcome=record.data, ended_at=ended_at)
+    return _reversed(after, record) if status is StepStatus.SUCCEEDED else after
+
+
+def _reversed(state: State, record: Record) -> State:
+    """An undo that worked reverses the step that it undid."""
+    undo = state.step(record.data["step_id"])
+    undone = state.step(undo.undo_of) if undo and undo.undo_of else None
+    if undone is None or undone.status is StepStatus.REVERSED:
+        return state
+    next_step_status(undone.status, StepStatus.REVERSED)
+    return _change_step(state, undone.step_id, status=StepStatus.REVERSED)
 
 
 def _verified(state: State, record: Record) -> State:
@@ -242,7 +256,9 @@ def _verified(state: State, record: Record) -> State:
     status = StepStatus.VERIFIED if met else StepStatus.UNVERIFIED
     more = met and data.get("more_to_do")
     phase = next_phase(state.phase, Trigger.MORE_TO_DO) if more else state.phase
-    return _step(state, record, status, phase=phase, verification=data)
+    return _step(
+        state, record, status, phase=phase, verification={**data, "at": format_at(record.at)}
+    )
 
 
 def _held(state: State, record: Record) -> State:
@@ -252,7 +268,11 @@ def _held(state: State, record: Record) -> State:
         "seq": record.seq,
         "by": record.actor.as_data(),
     }
-    return changed(state, held=held)
+    after = changed(state, held=held)
+    if not record.data.get("planes"):
+        return after
+    # A hold on a step in doubt tells how its control planes were found.
+    return _change_step(after, record.data["step_id"], planes=tuple(record.data["planes"]))
 
 
 def _resumed(state: State, record: Record) -> State:
@@ -279,12 +299,9 @@ def _acknowledged(state: State, record: Record) -> State:
     return changed(state, acknowledged=by, owner=record.actor.id)
 
 
-def _packet(state: State, record: Record) -> State:
-    return changed(state, packet={"seq": record.seq, "digest": record.data["digest"]})
-
-
 def _note(state: State, record: Record) -> State:
-    note = {"by": record.actor.id, "text": record.data["text"]}
+    actor = record.actor
+    note = {"by": actor.id, "kind": actor.kind.value, "text": record.data["text"]}
     return changed(state, notes=_newest(state.notes, note))
 
 
@@ -319,6 +336,8 @@ def _step(
         return changed(state, phase=phase)
     if status is not step.status:
         next_step_status(step.status, status)
+    if record.data.get("planes"):
+        changes["planes"] = tuple(record.data["planes"])
     steps = _replaced(state, step, changed(step, status=status, **changes))
     return changed(state, steps=steps, phase=phase)
 
@@ -341,7 +360,9 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.CLASSIFIED: _classified,
     Kind.HYPOTHESES_RANKED: _ranked,
     Kind.PLAN_CHOSEN: _planned,
-    Kind.DIRECTIVE_RECEIVED: _directed,
+    Kind.CHARTER_SET: commanding.charter_set,
+    Kind.STEP_SUGGESTED: commanding.suggested,
+    Kind.DIRECTIVE_RECEIVED: commanding.directed,
     Kind.STEP_PROPOSED: _proposed,
     Kind.STEP_BLOCKED: _blocked,
     Kind.STEP_SKIPPED: _skipped,
@@ -356,11 +377,15 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.STEP_RECONCILED: _finished,
     Kind.STEP_SETTLED: _settled,
     Kind.LATE_REPORT: _unchanged,
-    Kind.MANUAL_ACTION_REPORTED: _unchanged,
+    Kind.MANUAL_ACTION_REPORTED: commanding.manual_action,
+    Kind.CONTROL_PLANES_OBSERVED: commanding.planes_observed,
     Kind.VERIFICATION_RECORDED: _verified,
     Kind.HELD: _held,
     Kind.RESUMED: _resumed,
-    Kind.TAKEOVER_PACKET_ISSUED: _packet,
+    Kind.TAKEOVER_PACKET_ISSUED: commanding.packet_issued,
+    Kind.TAKEOVER_ACCEPTED: commanding.takeover_accepted,
+    Kind.TAKEOVER_REFUSED: commanding.takeover_ended,
+    Kind.TAKEOVER_RECALLED: commanding.takeover_ended,
     Kind.ESCALATED: _escalated,
     Kind.PAGED: _paged,
     Kind.ACKNOWLEDGED: _acknowledged,

@@ -39,17 +39,21 @@ class Trigger(StrEnum):
     MERGE = "same fault as another incident"
     CLOSE = "postmortem or stated reason"
     REOPEN = "symptom is back"
+    HAND_BACK = "handed back to the system"
 
 
 _BEFORE_RESOLVED = {Trigger.DISMISS: Phase.DISMISSED, Trigger.MERGE: Phase.MERGED}
+# What people did meanwhile is diagnosed anew before the system goes on.
+_HAND_BACK = {Trigger.HAND_BACK: Phase.OPEN}
 
 TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
-    Phase.OPEN: {Trigger.CHECKS_STARTED: Phase.DIAGNOSING, **_BEFORE_RESOLVED},
+    Phase.OPEN: {Trigger.CHECKS_STARTED: Phase.DIAGNOSING, **_BEFORE_RESOLVED, **_HAND_BACK},
     Phase.DIAGNOSING: {
         Trigger.CHECKS_STARTED: Phase.DIAGNOSING,
         Trigger.PLAN_CHOSEN: Phase.PLANNED,
         Trigger.RECOVERED: Phase.RESOLVED,
         **_BEFORE_RESOLVED,
+        **_HAND_BACK,
     },
     Phase.PLANNED: {
         Trigger.CHECKS_STARTED: Phase.PLANNED,
@@ -57,6 +61,7 @@ TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
         Trigger.STEP_INTENDED: Phase.RESPONDING,
         Trigger.RECOVERED: Phase.RESOLVED,
         **_BEFORE_RESOLVED,
+        **_HAND_BACK,
     },
     Phase.RESPONDING: {
         Trigger.STEP_SETTLED: Phase.VERIFYING,
@@ -67,9 +72,10 @@ TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
         Trigger.MORE_TO_DO: Phase.PLANNED,
         Trigger.RECOVERED: Phase.RESOLVED,
         **_BEFORE_RESOLVED,
+        **_HAND_BACK,
     },
     Phase.RESOLVED: {Trigger.CLOSE: Phase.CLOSED, Trigger.REOPEN: Phase.REOPENED},
-    Phase.REOPENED: {Trigger.CHECKS_STARTED: Phase.DIAGNOSING, **_BEFORE_RESOLVED},
+    Phase.REOPENED: {Trigger.CHECKS_STARTED: Phase.DIAGNOSING, **_BEFORE_RESOLVED, **_HAND_BACK},
     Phase.DISMISSED: {Trigger.CLOSE: Phase.CLOSED},
     Phase.MERGED: {},
     Phase.CLOSED: {},

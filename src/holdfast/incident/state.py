@@ -72,6 +72,9 @@ class Step:
     when: tuple[str, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     intended_seq: int | None = None
+    undo_of: str | None = None
+    seen: str | None = None
+    planes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def unsettled(self) -> bool:
@@ -141,6 +144,15 @@ class State:
     follows: Mapping[str, Any] | None = None
     merged_into: str | None = None
     unknown_kinds: int = 0
+    charter: Mapping[str, Any] | None = None
+    handoff: Mapping[str, Any] | None = None
+    commander: str | None = None
+    commander_seen_at: datetime | None = None
+    commander_seen_seq: int = 0
+    directive: Mapping[str, Any] | None = None
+    manual: tuple[Mapping[str, Any], ...] = ()
+    suggestions: tuple[Mapping[str, Any], ...] = ()
+    planes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -189,9 +201,18 @@ class State:
             waits.append("approval")
         if self.held and StepStatus.IN_DOUBT in statuses:
             waits.append("settlement")
-        if self.held and not waits:
+        if self.handoff and not self.ended:
+            waits.append("acceptance")
+        if (self.held or self._directed) and not waits:
             waits.append("directive")
         return tuple(waits)
+
+    @property
+    def _directed(self) -> bool:
+        """Say whether a person chooses each step, and none is under way."""
+        chosen = self.commander is not None and self.plan is not None and not self.plan.steps
+        busy = any(step.status in {StepStatus.PROPOSED, StepStatus.INTENDED} for step in self.steps)
+        return chosen and self.phase is Phase.PLANNED and not busy
 
     def step(self, step_id: str) -> Step | None:
         """Find a step by its id; None where there is none."""

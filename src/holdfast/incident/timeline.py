@@ -125,10 +125,19 @@ def _plan(data: Mapping[str, Any]) -> str:
     return f"plan: {which}. Why: {data['why']}"
 
 
+def _directive(data: Mapping[str, Any]) -> str:
+    what = f"{data['action']} on {data['target']}"
+    undone = data.get("step_id")
+    if undone is not None:
+        return f"directs the undo of {undone} ({what}): {data['because']}"
+    return f"directs {what}: {data['because']}"
+
+
 def _proposed(data: Mapping[str, Any]) -> str:
     because = f", because: {data['because']}" if data.get("because") else ""
     tries = f" (attempt {data['attempt']})" if data["attempt"] > 1 else ""
-    return f"{data['step_id']} proposed{tries}: {data['action']} on {data['target']}{because}"
+    undo = f"undo {data['undo_of']}, " if data.get("undo_of") else ""
+    return f"{data['step_id']} proposed{tries}: {undo}{data['action']} on {data['target']}{because}"
 
 
 def _blocked(data: Mapping[str, Any]) -> str:
@@ -187,7 +196,8 @@ def _settled(data: Mapping[str, Any]) -> str:
 
 
 def _manual(data: Mapping[str, Any]) -> str:
-    return f"did {data['action']} on {data['target']} by hand, because: {data['because']}"
+    at = f" at {data['done_at'][11:19]}" if data.get("done_at") else ""
+    return f"did {data['action']} on {data['target']} by hand{at}, because: {data['because']}"
 
 
 def _verification(data: Mapping[str, Any]) -> str:
@@ -203,12 +213,35 @@ def _paged(data: Mapping[str, Any]) -> str:
         f"{d['channel']} {'delivered' if d['delivered'] else 'FAILED: ' + d['detail']}"
         for d in data["deliveries"]
     )
-    return f"paged {to.get('name') or to.get('id')} (level {data['level']}) by {sent or 'nothing'}"
+    why = f"level {data['level']}" if data["level"] else "it is handed to them"
+    return f"paged {to.get('name') or to.get('id')} ({why}) by {sent or 'nothing'}"
 
 
 def _reopened(data: Mapping[str, Any]) -> str:
     times = f" (time {data['count']})" if data.get("count", 1) > 1 else ""
     return f"REOPENED{times}: {data['why']}"
+
+
+def _charter(data: Mapping[str, Any]) -> str:
+    allowed = "; ".join(f"{a['action']} on {', '.join(a['targets'])}" for a in data["allowed"])
+    kept = ", ".join(
+        f"{b['action']} on {b['target']} is {b['authority']}'s" for b in data.get("boundaries", ())
+    )
+    bounds = f". Boundaries: {kept}" if kept else ""
+    return (
+        f"charter: {data['commander']} commands until {data['expires_at']}, to "
+        f"{data['objective']}. Allowed: {allowed}{bounds}. Why: {data['because']}"
+    )
+
+
+def _packet(data: Mapping[str, Any]) -> str:
+    issued = f"takeover packet issued (sha256 {data['digest'][:12]})"
+    return f"{issued}, handed to {data['to']}: {data['because']}" if data.get("to") else issued
+
+
+def _planes(data: Mapping[str, Any]) -> str:
+    told = [f"{target}: {found['text']}" for target, found in data["targets"].items()]
+    return f"looked again at what was touched ({data['why']}): {'; '.join(told) or 'nothing was'}"
 
 
 def _why(prefix: str) -> Callable[[Mapping[str, Any]], str]:
@@ -222,10 +255,12 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     Kind.CLASSIFIED: _classified,
     Kind.HYPOTHESES_RANKED: _ranked,
     Kind.PLAN_CHOSEN: _plan,
-    Kind.DIRECTIVE_RECEIVED: lambda d: f"directs {d['action']} on {d['target']}: {d['because']}",
+    Kind.CHARTER_SET: _charter,
+    Kind.STEP_SUGGESTED: lambda d: f"suggests {d['action']} on {d['target']}: {d['because']}",
+    Kind.DIRECTIVE_RECEIVED: _directive,
     Kind.STEP_PROPOSED: _proposed,
     Kind.STEP_BLOCKED: _blocked,
-    Kind.STEP_SKIPPED: lambda d: f"{d['step_id']} skipped",
+    Kind.STEP_SKIPPED: lambda d: f"{d['step_id']} skipped: {d.get('why') or 'no reason given'}",
     Kind.APPROVAL_REQUESTED: _approval_requested,
     Kind.APPROVAL_GRANTED: _approval,
     Kind.APPROVAL_DENIED: _blocked,
@@ -238,10 +273,14 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     Kind.STEP_SETTLED: _settled,
     Kind.LATE_REPORT: lambda d: f"a late report, kept as evidence only: {d.get('summary')}",
     Kind.MANUAL_ACTION_REPORTED: _manual,
+    Kind.CONTROL_PLANES_OBSERVED: _planes,
     Kind.VERIFICATION_RECORDED: _verification,
     Kind.HELD: _why("HELD"),
     Kind.RESUMED: _why("resumed"),
-    Kind.TAKEOVER_PACKET_ISSUED: lambda d: f"takeover packet issued (sha256 {d['digest'][:12]})",
+    Kind.TAKEOVER_PACKET_ISSUED: _packet,
+    Kind.TAKEOVER_ACCEPTED: lambda d: f"took over: {d.get('because') or 'accepted'}",
+    Kind.TAKEOVER_REFUSED: lambda d: f"refused to take over: {d['because']}",
+    Kind.TAKEOVER_RECALLED: lambda d: f"recalled the handoff: {d['because']}",
     Kind.ESCALATED: lambda d: f"escalated to level {d['level']}",
     Kind.PAGED: _paged,
     Kind.ACKNOWLEDGED: lambda _: "acknowledged",

@@ -10,6 +10,7 @@ from typing import Any
 
 from holdfast.incident.lifecycle import StepStatus
 from holdfast.incident.records import Record
+from holdfast.incident.standing import STANDING, planes_of
 from holdfast.incident.state import State, Step
 from holdfast.incident.timeline import line
 from holdfast.kernel.clock import format_at
@@ -68,9 +69,24 @@ def full(state: State, head: bytes, records: Sequence[Record]) -> dict[str, Any]
         "steps": [step_view(step) for step in state.steps],
         "notes": [dict(note) for note in state.notes],
         "paged": [dict(page) for page in state.paged],
+        **_command(state),
         "runbooks": _runbooks(state),
         "limits_used": limits_used(state),
         "timeline": timeline(records),
+    }
+
+
+def _command(state: State) -> dict[str, Any]:
+    """Who commands, what they said, and what people and their tools did beside."""
+    return {
+        "commander": state.commander,
+        "commander_seen_at": _at(state.commander_seen_at),
+        "charter": dict(state.charter) if state.charter else None,
+        "handoff": dict(state.handoff) if state.handoff else None,
+        "directive": dict(state.directive) if state.directive else None,
+        "manual": [dict(each) for each in state.manual],
+        "suggestions": [dict(each) for each in state.suggestions],
+        "planes": {target: dict(found) for target, found in state.planes.items()},
     }
 
 
@@ -98,12 +114,16 @@ def step_view(step: Step) -> dict[str, Any]:
         "params": dict(step.params),
         "attempt": step.attempt,
         "status": str(step.status),
+        "standing": STANDING[step.status],
         "impact": step.impact,
         "hash": step.hash,
         "by": dict(step.by),
         "because": step.because,
         "criteria": list(step.criteria),
         "undo": step.undo,
+        "undo_of": step.undo_of,
+        "cooldown_s": step.cooldown_s,
+        "planes": [dict(plane) for plane in planes_of(step)],
         "started_at": step.outcome.get("started_at") or _at(step.intended_at),
         "ended_at": _at(step.ended_at),
         "idempotency_key": step.idempotency_key,

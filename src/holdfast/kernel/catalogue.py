@@ -63,12 +63,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """Whom to page, and how (`console`, `webhook`)."""
+    """Whom to page, and how (`console`, `webhook`). `members`: the people who speak for it."""
 
     id: str
     name: str
     role: str = ""
     page: tuple[str, ...] = ("console",)
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

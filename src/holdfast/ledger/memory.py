@@ -279,6 +279,12 @@ class MemoryLedger:
             ]
         return [_logged(row) for row in sorted(rows, key=lambda row: row.at)]
 
+    def actions_since(self, since: datetime) -> Sequence[LoggedAction]:
+        """List the action log of all targets since then."""
+        with self._lock:
+            rows = [row for row in self._open().log.values() if row.at >= since.timestamp()]
+        return [_logged(row) for row in sorted(rows, key=lambda row: row.at)]
+
     def kv(self, key: str) -> bytes | None:
         """Read one projection as it was last written; None where there is none."""
         with self._lock:

@@ -94,6 +94,10 @@ class Reading:
         rows = self.all("actions_on", {"target": target, "since": since.timestamp()})
         return [encode.logged(row) for row in rows]
 
+    def actions_since(self, since: datetime) -> list[LoggedAction]:
+        rows = self.all("actions_since", {"since": since.timestamp()})
+        return [encode.logged(row) for row in rows]
+
     def kv(self, key: str) -> bytes | None:
         rows = self.all("get_kv", {"key": key})
         return rows[0][0] if rows else None

@@ -243,6 +243,10 @@ class SqliteLedger:
         """List a target's action log since then, and everything unsettled whatever its age."""
         return self._reading.actions_on(target, since)
 
+    def actions_since(self, since: datetime) -> Sequence[LoggedAction]:
+        """List the action log of all targets since then."""
+        return self._reading.actions_since(since)
+
     def kv(self, key: str) -> bytes | None:
         """Read one projection as it was last written; None where there is none."""
         return self._reading.kv(key)

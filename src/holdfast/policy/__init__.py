@@ -4,6 +4,15 @@ Rule: what can't be known is refused, one refusing fact is enough, and nothing a
 directive or an agent says widens what it may do. Limits can be changed but never switched off.
 """
 
+from holdfast.policy.change_freeze import open_freeze, open_freezes
+from holdfast.policy.charter import (
+    boundary_covers,
+    covers_target,
+    read_boundary,
+    read_charter,
+    read_handoff,
+    speaks_for,
+)
 from holdfast.policy.guard import RULES, Verdict, evaluate
 from holdfast.policy.limits import Limits
 from holdfast.policy.maintenance import (
@@ -28,8 +37,12 @@ from holdfast.policy.modes import (
 from holdfast.policy.overrides import RAISABLE, VALID_S, Override
 from holdfast.policy.question import (
     Approval,
+    Boundary,
+    Charter,
     Freeze,
+    Granted,
     GuardInput,
+    Handoff,
     Hold,
     Impact,
     Origin,
@@ -39,7 +52,7 @@ from holdfast.policy.question import (
 )
 from holdfast.policy.rules import Decision, Ground
 from holdfast.policy.scopes import Principal, Scope, TokenKind, authorize, grantable
-from holdfast.policy.step_hash import step_hash
+from holdfast.policy.step_hash import names_hash, step_hash
 
 __all__ = [
     "DAYS",
@@ -48,11 +61,15 @@ __all__ = [
     "RULES",
     "VALID_S",
     "Approval",
+    "Boundary",
+    "Charter",
     "Decision",
     "Freeze",
     "Grant",
+    "Granted",
     "Ground",
     "GuardInput",
+    "Handoff",
     "Hold",
     "Impact",
     "Limits",
@@ -70,15 +87,24 @@ __all__ = [
     "Weekly",
     "Window",
     "authorize",
+    "boundary_covers",
     "check_span",
     "covering",
     "covers",
+    "covers_target",
     "effective_mode",
     "evaluate",
     "freeze_applies",
     "grantable",
     "is_open",
     "mode_applies",
+    "names_hash",
+    "open_freeze",
+    "open_freezes",
+    "read_boundary",
+    "read_charter",
+    "read_handoff",
     "read_mode",
+    "speaks_for",
     "step_hash",
 ]

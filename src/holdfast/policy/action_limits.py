@@ -1,7 +1,8 @@
 """The limits that belong to one action each, as rules of the guard.
 
 They are counted from the target's action log, in which every intent reserves its place before it is
-performed; so a crash between the two can't make room for one more.
+performed; so a crash between the two can't make room for one more. An undo adds nothing and goes
+back to what ran before this incident's step, so only what is counted of every action holds for it.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def restarts(question: GuardInput) -> Iterator[Ground]:
 
 def instances_added(question: GuardInput) -> Iterator[Ground]:
     """At most so many instances added; how many a step adds must be written down."""
-    if question.action != "scale_up":
+    if question.action != "scale_up" or question.undoes is not None:
         return
     limits = question.limits
     wanted = question.params.get("by")
@@ -65,7 +66,7 @@ def instances_added(question: GuardInput) -> Iterator[Ground]:
 
 def rollback_age(question: GuardInput) -> Iterator[Ground]:
     """Roll back only what went out a short while ago; an unknown age is too old."""
-    if question.action != "rollback_deploy":
+    if question.action != "rollback_deploy" or question.undoes is not None:
         return
     limit_s = question.limits.rollback_age_max_s
     limit = f"at most {format_duration(limit_s)} ago"

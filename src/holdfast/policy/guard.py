@@ -11,6 +11,9 @@ from typing import Any
 from holdfast.kernel import Reason, format_at
 from holdfast.policy.action_limits import instances_added, restarts, rollback_age
 from holdfast.policy.authority import OBSERVE_RULE, approval_problem, directive, mode
+from holdfast.policy.blast_radius import pool_share, rates, regions
+from holdfast.policy.change_freeze import change_freeze
+from holdfast.policy.charter import boundary, charter, handoff
 from holdfast.policy.maintenance import maintenance
 from holdfast.policy.modes import Mode, effective_mode
 from holdfast.policy.overrides import Override, override_for
@@ -20,12 +23,12 @@ from holdfast.policy.rules import (
     Ground,
     Rule,
     always_approved,
-    blast_radius,
     cooldown,
     criteria,
     freeze,
     hold,
     impact,
+    live,
     preconditions,
     reservation,
     retries,
@@ -34,10 +37,15 @@ from holdfast.policy.rules import (
 RULES: tuple[Rule, ...] = (
     freeze,
     maintenance,
+    change_freeze,
     hold,
+    handoff,
     reservation,
     mode,
     directive,
+    charter,
+    boundary,
+    live,
     criteria,
     preconditions,
     retries,
@@ -45,7 +53,9 @@ RULES: tuple[Rule, ...] = (
     restarts,
     instances_added,
     rollback_age,
-    blast_radius,
+    pool_share,
+    regions,
+    rates,
     always_approved,
     impact,
 )

@@ -33,8 +33,19 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "rollback_age_max_s": (60, 86_400),
     "readings_max_age_s": (1, 3_600),
     "region_share_max": (0.01, 1),
+    "pool_share_max": (0.01, 1),
+    "actions_per_incident": (1, 1_000),
+    "actions_per_installation": (1, 10_000),
+    "actions_window_s": (60, 86_400),
 }
-_WHOLE_NUMBERS = frozenset({"restarts_per_target", "instances_added_max"})
+_WHOLE_NUMBERS = frozenset(
+    {
+        "restarts_per_target",
+        "instances_added_max",
+        "actions_per_incident",
+        "actions_per_installation",
+    }
+)
 _WORD_SETS = frozenset({"whole_service_actions", "always_approve"})
 
 
@@ -49,6 +60,10 @@ class Limits:
     rollback_age_max_s: float = 3600.0
     readings_max_age_s: float = 120.0
     region_share_max: float = 0.5
+    pool_share_max: float = 0.5
+    actions_per_incident: int = 20
+    actions_per_installation: int = 60
+    actions_window_s: float = 3600.0
     whole_service_actions: frozenset[str] = WHOLE_SERVICE_ACTIONS
     always_approve: frozenset[str] = ALWAYS_APPROVED
     four_eyes: bool = False

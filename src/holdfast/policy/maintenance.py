@@ -33,6 +33,7 @@ class Weekly:
     until: time
     zone: tzinfo
     why: str = "every week"
+    by: str = "holdfast.yaml"
 
     def open_at(self, now: datetime) -> Window | None:
         """Give the occurrence that is open now; None between them."""
@@ -53,7 +54,7 @@ class Weekly:
             scope=self.scope,
             starts_at=min(starts),
             ends_at=max(ends),
-            by="holdfast.yaml",
+            by=self.by,
             why=self.why,
         )
 

@@ -40,7 +40,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetMode:
-    """A person's word: at most this mode in `all`, `service:NAME` or `incident:ID`."""
+    """A person's word: at most this mode in `all`, or in one service, runbook or incident.
+
+    `scope` is `all`, `service:NAME`, `runbook:NAME` or `incident:ID`.
+    """
 
     scope: str
     mode: Mode
@@ -98,13 +101,18 @@ def effective_mode(question: ModeInput) -> ModeVerdict:
     return ModeVerdict(mode=lowest, reasons=reasons, lowered=lowered)
 
 
-def mode_applies(scope: str, *, service: str, incident_id: str) -> bool:
-    """Say whether a mode that a person set covers a step; an unreadable scope covers everything."""
+def mode_applies(scope: str, *, service: str, incident_id: str, runbook: str | None = None) -> bool:
+    """Say whether a mode that a person set covers a step; an unreadable scope covers everything.
+
+    `runbook`: the one that chose the step; None where a person did.
+    """
     kind, _, name = scope.partition(":")
     if kind == "service" and name:
         return name == service
     if kind == "incident" and name:
         return name == incident_id
+    if kind == "runbook" and name:
+        return name == runbook
     return True
 
 

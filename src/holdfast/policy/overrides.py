@@ -16,6 +16,9 @@ RAISABLE: Mapping[str, str] = {
     "instances_added_max": "as many more instances as the step asks for",
     "rollback_age_max_s": "a release that is older than may be rolled back",
     "region_share_max": "more regions of a service at once",
+    "pool_share_max": "more of a pool taken out at once",
+    "actions_per_incident": "one more action of the incident",
+    "actions_per_installation": "one more action of the installation",
 }
 
 

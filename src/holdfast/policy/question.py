@@ -76,12 +76,61 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """One action that a charter allows, and its targets: services, or `service@region`."""
+
+    action: str
+    targets: tuple[str, ...]
+
+    def words(self) -> str:
+        return f"{self.action} on {', '.join(self.targets)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """What belongs to somebody: `action` on `target` (`*` is any) needs the word of `authority`.
+
+    The authority is a person's id or a contact whose members are known.
+    """
+
+    action: str
+    target: str
+    authority: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charter:
+    """What a directed run may do: who commands it, to what end, what it may touch, until when."""
+
+    commander: str
+    objective: str
+    allowed: tuple[Granted, ...]
+    expires_at: datetime
+    boundaries: tuple[Boundary, ...] = ()
+    four_eyes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    """An incident on its way to somebody else, not accepted yet."""
+
+    to: str
+    by: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastAction:
-    """One entry of a target's action log. `added` counts the instances it added."""
+    """One entry of the action log. `added` counts the instances it added.
+
+    `own`: the incident that asks now intended it too.
+    """
 
     action: str
     at: datetime
     added: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +139,10 @@ class GuardInput:
 
     `unsettled` and `acting` name other incidents with a step in doubt on this target, or acting on
     it. `regions_in_flight` are regions of the same service where another step isn't verified yet.
+    `holders`: the people of each authority. `live`: what a directive's live state was read as.
+    `pool_share`: the part of a pool that would be out (0..1). `rate`: every intent of the
+    installation within the window, `change_freeze` the one that covers the target. `undoes`: the
+    step that this one puts back, `under_charter` that it was done under the charter in force.
     """
 
     now: datetime
@@ -124,6 +177,16 @@ class GuardInput:
     service_regions: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     overrides: tuple[Override, ...] = ()
+    charter: Charter | None = None
+    boundaries: tuple[Boundary, ...] = ()
+    holders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    handoff: Handoff | None = None
+    live: tuple[Reason, ...] = ()
+    pool_share: float | None = None
+    rate: tuple[PastAction, ...] = ()
+    change_freeze: Window | None = None
+    undoes: str | None = None
+    under_charter: bool = False
 
     @property
     def is_high_impact(self) -> bool:

@@ -151,6 +151,12 @@ def _read_at(text: str | None) -> datetime | None:
         return None
 
 
+def live(question: GuardInput) -> Iterator[Ground]:
+    """What was read of the live state just now must be fresh, agree, and be what was assumed."""
+    for reason in question.live:
+        yield Ground(decision=_passes(ok=reason.ok), reason=reason)
+
+
 def retries(question: GuardInput) -> Iterator[Ground]:
     allowed = max(question.retries, 0) + 1
     ok = question.attempts_used < allowed
@@ -180,33 +186,6 @@ def cooldown(question: GuardInput) -> Iterator[Ground]:
         source="action log",
         at=last,
         limit="cooldown",
-    )
-
-
-def blast_radius(question: GuardInput) -> Iterator[Ground]:
-    """Never touch so many regions at once that none is left to serve."""
-    everywhere = set(question.service_regions)
-    by_nature = question.action in question.limits.whole_service_actions
-    if len(everywhere) <= 1 or (by_nature and not question.regions_in_flight):
-        text = "it acts on the whole service by its nature" if by_nature else "there is one region"
-        yield ground(Decision.ALLOW, "blast radius", text)
-        return
-    here = set(question.regions_touched) or ({question.region} if question.region else everywhere)
-    touched = (here | set(question.regions_in_flight)) & everywhere or everywhere
-    share = len(touched) / len(everywhere)
-    ok = share <= question.limits.region_share_max
-    text = (
-        "enough regions are left alone"
-        if ok
-        else f"too many regions of {question.service} would be touched at once; go region by region"
-    )
-    yield ground(
-        _passes(ok=ok),
-        "blast radius",
-        text,
-        reading=f"{len(touched)} of {len(everywhere)} regions ({', '.join(sorted(touched))})",
-        threshold=f"at most {question.limits.region_share_max:.0%}",
-        limit="region_share_max",
     )
 
 

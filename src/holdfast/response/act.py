@@ -78,6 +78,8 @@ def _finished(step: Step, event: ActionReturned, outcome: ActionOutcome) -> dict
     }
     if outcome.kept is not None:
         data.update(outcome.kept.as_data())
+    if event.planes:
+        data["planes"] = [dict(each) for each in event.planes]
     if event.redone:
         data["how"] = "performed again with its own key, which the target remembers"
     return data
@@ -168,6 +170,9 @@ def _absent(
 
 def at_this_target(step: Step, best: Repeatability) -> Repeatability:
     """Take what the target could give when the step was intended, if that is less than the best."""
+    if step.undo_of is not None:
+        # What remembers a key remembers the attempt's, not that it was undone.
+        return max(best, Repeatability.PROBEABLE, key=list(Repeatability).index)
     declared = step.pre_image.get("repeatability")
     if declared is None:
         return best
@@ -241,4 +246,5 @@ def _cannot_tell(state: State, step: Step, event: Probed, now: datetime) -> tupl
 
 
 def _fact(step: Step, event: Probed) -> dict[str, Any]:
-    return {"step_id": step.step_id, "probe": event.result.evidence}
+    planes = [dict(each) for each in event.result.data.get("planes", ())]
+    return {"step_id": step.step_id, "probe": event.result.evidence, "planes": planes}

@@ -24,6 +24,7 @@ from holdfast.kernel.catalogue import instance_name
 from holdfast.kernel.clock import parse_at
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy import effective_mode
+from holdfast.response import commanding
 from holdfast.response.commands import Command, ReadSymptom, RunChecks, WakeAt, Write
 from holdfast.response.events import ChecksDone, SignalsSeen, SymptomRead
 from holdfast.response.flapping import flapping, left_to_a_person
@@ -124,6 +125,8 @@ def on_symptom(
 
 def _in_plan(state: State, symptom: Symptom, now: datetime, world: World) -> tuple[Command, ...]:
     """With nothing left to do, a trouble that stays is a person's."""
+    if commanding.waits(state):
+        return _under_command(state, symptom, now, world)
     if symptom.status is SymptomStatus.ABSENT:
         return _resolved(state, symptom.sentence(), symptom.as_data(), world)
     last = state.last_step
@@ -143,6 +146,18 @@ def _in_plan(state: State, symptom: Symptom, now: datetime, world: World) -> tup
     return (Write(drafts=hold_and_escalate(state, why, now)),)
 
 
+def _under_command(
+    state: State, symptom: Symptom, now: datetime, world: World
+) -> tuple[Command, ...]:
+    """The commander says what is next, and that it is over: whatever readings say meanwhile."""
+    due = commanding.due_at(state, world)
+    if now < due:
+        return (WakeAt(at=min(due, _look_again(now, world).at)),)
+    if symptom.status is SymptomStatus.ABSENT:
+        return _resolved(state, symptom.sentence(), symptom.as_data(), world)
+    return (Write(drafts=commanding.call_for_another(state, now)),)
+
+
 def _look_again(now: datetime, world: World) -> WakeAt:
     return WakeAt(at=now + timedelta(seconds=world.timing.sampling_interval_s))
 
@@ -155,7 +170,7 @@ def _over(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         return _resolved(state, seen, symptom, world)
     if unhealthy(state.checks) or flapping(state, now, world):
         return _diagnose(state, now, world)
-    if state.reopenings:
+    if state.reopenings or _acted(state):
         return _resolved(state, seen, symptom, world)
     blind = [name for name, result in state.checks.items() if result["status"] == "unknown"]
     beside = f" (nothing to read for: {', '.join(blind)})" if blind else ""
@@ -168,6 +183,11 @@ def _over(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         return (Write(drafts=hold_and_escalate(state, again, now)),)
     draft = Draft(kind=Kind.DISMISSED, data={"why": why, "symptom": dict(symptom)})
     return (Write(drafts=(draft,)),)
+
+
+def _acted(state: State) -> bool:
+    """Say whether anything was done: what ended after that was no false alarm."""
+    return bool(state.manual) or any(step.intended_at for step in state.steps)
 
 
 def _follows(state: State) -> str:
@@ -238,7 +258,9 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     found = _found(state, classification.incident_type, root, world)
     if found.best is None and (wait := _until_settled(state, now, world)):
         return wait
-    if again := flapping(state, now, world):
+    if state.commander is not None:
+        drafts.append(commanding.directed_plan(state.commander))
+    elif again := flapping(state, now, world):
         drafts += left_to_a_person(state, again, now)
     else:
         drafts += _plan(state, found, classification.incident_type, root, now, world)

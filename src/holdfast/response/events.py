@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from holdfast.diagnosis import SymptomReading
+from holdfast.kernel.catalogue import SignalKey
 from holdfast.policy import Freeze, Override, SetMode, Window
 from holdfast.response.ports import ActionOutcome, CheckResult, ProbeResult
 from holdfast.response.store import LoggedAction, Request
-from holdfast.verification import Sample
+from holdfast.verification import Sample, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,10 @@ class SymptomRead:
 class Prepared:
     """What the guard is to judge a proposed step on, all read just now.
 
-    `overrides` are those of this incident, used ones too: its own records tell them apart.
+    `overrides` are those of this incident, used ones too: its own records tell them apart. `rate`
+    is the action log of all targets, as far back as the limits on all actions count. `live` are the
+    newest samples of each series that a directive rests on, `assumed` the earlier look at its
+    target, where it is still at hand.
     """
 
     step_id: str
@@ -70,11 +74,25 @@ class Prepared:
     modes: Sequence[SetMode] = ()
     overrides: Sequence[Override] = ()
     maintenance: Window | None = None
+    rate: Sequence[LoggedAction] = ()
+    live: Mapping[SignalKey, Sequence[tuple[datetime, float]]] = field(default_factory=dict)
+    assumed: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What a directive would be judged on was read; nothing of it is written anywhere."""
+
+    request: Request
+    prepared: Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionReturned:
-    """An attempt came to an end. Exactly one of `outcome`, `lost`, `unreachable` is set."""
+    """An attempt came to an end. Exactly one of `outcome`, `lost`, `unreachable` is set.
+
+    `planes`: how each control plane was found where the effect is there only in part.
+    """
 
     step_id: str
     started_at: datetime
@@ -83,6 +101,7 @@ class ActionReturned:
     lost: str | None = None
     unreachable: str | None = None
     redone: bool = False
+    planes: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +129,31 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A person asked how things are now: the checks, the series, each target that was touched."""
+
+    request: Request
+    results: Mapping[str, CheckResult]
+    symptom: Sequence[SymptomReading]
+    live: Mapping[SignalKey, Sequence[tuple[datetime, float]]]
+    targets: Mapping[str, tuple[Mapping[str, Any], str | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplesRead:
     """Samples for the recovery criteria of a step."""
 
     step_id: str
     samples: Sequence[Sample]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The control planes of a step were looked at before its good verdict is written."""
+
+    step_id: str
+    verdict: Verdict
+    result: ProbeResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +164,25 @@ class PageSent:
     sent: tuple[Mapping[str, Any], ...]
     packet_digest: str
     packet_markdown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketMade:
+    """The takeover packet of a handoff, as JSON data and as Markdown."""
+
+    request: Request
+    handoff: Mapping[str, Any]
+    packet: Mapping[str, Any]
+    digest: str
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenAgain:
+    """What was touched, as it is now: by target {text, reachable, planes, partly, seen}."""
+
+    request: Request
+    targets: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +199,15 @@ Event = (
     | ChecksDone
     | SymptomRead
     | Prepared
+    | Rehearsed
     | ActionReturned
     | Probed
     | Observed
+    | Looked
     | SamplesRead
+    | Confirmed
     | PageSent
+    | PacketMade
+    | SeenAgain
     | Asked
 )

@@ -44,12 +44,12 @@ def open_step(state: State) -> Step | None:
     return next((step for step in state.steps if step.status in OPEN_STEP), None)
 
 
-def close_open_step(state: State, why: str) -> tuple[Draft, ...]:
+def close_open_step(state: State, why: str, *, rule: str = "symptom") -> tuple[Draft, ...]:
     """Take back a step that was proposed, so that nobody can approve it any more."""
     step = open_step(state)
     if step is None:
         return ()
-    reason = Reason(rule="symptom", ok=False, text=why)
+    reason = Reason(rule=rule, ok=False, text=why)
     verdict = {"decision": "refuse", "reasons": [reason.as_data()]}
     data = {"step_id": step.step_id, "verdict": verdict, "why": why}
     return (Draft(kind=Kind.STEP_BLOCKED, cause=step.proposed_seq, data=data),)

@@ -64,6 +64,6 @@ def mode_input(
         people=tuple(
             each
             for each in people
-            if mode_applies(each.scope, service=service, incident_id=incident_id)
+            if mode_applies(each.scope, service=service, incident_id=incident_id, runbook=runbook)
         ),
     )

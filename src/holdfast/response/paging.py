@@ -45,9 +45,11 @@ def next_page(state: State, now: datetime, world: World) -> tuple[Command, ...]:
 
 
 def _since_escalation(state: State) -> tuple[Mapping[str, Any], ...]:
-    """A new escalation begins at the first level again; earlier pages do not count for it."""
+    """A new escalation begins at the first level again; earlier pages do not count for it, nor
+    does the one to whom it is handed over (level 0).
+    """
     began = (state.escalated or {}).get("seq", 0)
-    return tuple(sent for sent in state.paged if sent["seq"] > began)
+    return tuple(sent for sent in state.paged if sent["seq"] > began and sent["level"] > 0)
 
 
 def _root_first(state: State) -> tuple[str, ...]:

@@ -7,26 +7,27 @@ be over.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.diagnosis import SymptomStatus, read_symptom
 from holdfast.incident import Draft, Kind, Phase, State, Step, StepStatus
-from holdfast.kernel.actor import SYSTEM, Actor
 from holdfast.kernel.catalogue import instance_name, regions_of, split_instance
 from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
-from holdfast.policy import Decision, Verdict, step_hash
+from holdfast.policy import Decision, Verdict
 from holdfast.response.commands import Command, Intend, Prepare, ReadSymptom, WakeAt, Write
 from holdfast.response.diagnosing import on_symptom, patience, window_s
 from holdfast.response.events import Prepared, SymptomRead
 from holdfast.response.holding import OPEN_STEP, hold_and_escalate, open_step
+from holdfast.response.live_state import series_to_read
 from holdfast.response.modes import observes, only_shown
+from holdfast.response.proposing import StepSpec, next_step_id, proposal
 from holdfast.response.question import guard_verdict
 from holdfast.response.refusing import ask_approval, blocked, expired, refused
 from holdfast.response.signals import judged_by, symptom_series
 from holdfast.response.store import LimitCheck, Reservation, Seen
+from holdfast.response.undone import pre_image_of
 from holdfast.response.windows import is_covered, waits_for_window
 from holdfast.response.world import World
 from holdfast.verification import parse_expectation, sustain_window_s
@@ -35,28 +36,6 @@ _SAID = ("summary", "evidence", "error_category")
 _DONE = frozenset({StepStatus.VERIFIED, StepStatus.SKIPPED})
 _CHECK_NAME = re.compile(r"\bchecks\.(\w+)")
 _NEEDS_DEPLOYMENTS = frozenset({"rollback_deploy"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSpec:
-    """A step that somebody wants: a runbook's, rendered, or a person's directive."""
-
-    step_id: str
-    action: str
-    target: str
-    params: Mapping[str, Any]
-    criteria: tuple[str, ...]
-    timeout_s: float
-    cooldown_s: float
-    attempt: int = 1
-    impact: str = "low"
-    undo: str | None = None
-    when: tuple[str, ...] = ()
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    plan_index: int | None = None
-    actor: Actor = SYSTEM
-    because: str | None = None
-    cause: int | None = None
 
 
 def go_on(state: State, now: datetime, world: World) -> tuple[Command, ...]:
@@ -166,44 +145,6 @@ def _propose(
     return (Write(drafts=(proposal(state, world, spec),)),)
 
 
-def next_step_id(state: State) -> str:
-    """Number steps in the order in which they were proposed."""
-    return f"S{len({step.step_id for step in state.steps}) + 1}"
-
-
-def proposal(state: State, world: World, spec: StepSpec) -> Draft:
-    """Write down a step with the hash that an approval is bound to."""
-    facts = world.actions.get(spec.action)
-    raised = facts is not None and facts.least_impact == "high"
-    planned = state.plan is not None and spec.plan_index is not None
-    cause = spec.cause if spec.cause is not None else (state.plan.seq if state.plan else None)
-    digest = step_hash(
-        action=spec.action,
-        target=spec.target,
-        params=spec.params,
-        runbook_version=state.plan.version if state.plan and planned else None,
-        evidence_ids=[piece["id"] for piece in state.evidence],
-    )
-    data = {
-        "step_id": spec.step_id,
-        "attempt": spec.attempt,
-        "action": spec.action,
-        "target": spec.target,
-        "params": dict(spec.params),
-        "impact": "high" if raised else spec.impact,
-        "criteria": list(spec.criteria),
-        "timeout_s": spec.timeout_s,
-        "undo": spec.undo,
-        "cooldown_s": spec.cooldown_s,
-        "when": list(spec.when),
-        "variables": dict(spec.variables),
-        "plan_index": spec.plan_index,
-        "because": spec.because,
-        "hash": digest,
-    }
-    return Draft(kind=Kind.STEP_PROPOSED, actor=spec.actor, cause=cause, data=data)
-
-
 def _drive(state: State, step: Step, now: datetime, world: World) -> tuple[Command, ...]:
     waits = step.status is StepStatus.AWAITING_APPROVAL and step.approval is None
     if waits and step.approval_expires_at is not None:
@@ -231,6 +172,9 @@ def prepare(state: State, step: Step, now: datetime, world: World) -> Prepare:
         checks=tuple(sorted(names)),
         siblings=_siblings(step.target, world),
         aliases=_aliases(step.target, world),
+        live=series_to_read(step, world) if step.plan_index is None else (),
+        every_check=step.plan_index is None,
+        seen=step.seen,
     )
 
 
@@ -260,8 +204,7 @@ def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> t
     if state.phase is not Phase.PLANNED or step is not open_step(state):
         return ()
     if event.problem is not None:
-        reason = Reason(rule="observe", ok=False, text=event.problem, source=step.target)
-        return blocked(state, step, (reason,), {"decision": "refuse"}, now)
+        return _not_to_be_read(state, step, event, now, world)
     if step.plan_index is not None and (wait := _symptom_gate(state, step, event, now, world)):
         return wait
     try:
@@ -278,6 +221,19 @@ def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> t
             return ask_approval(state, step, verdict, now, world)
         case Decision.REFUSE:
             return refused(state, step, event, verdict, now)
+
+
+def _not_to_be_read(
+    state: State, step: Step, event: Prepared, now: datetime, world: World
+) -> tuple[Command, ...]:
+    """Refuse where the target can't be acted on; a person who directed it is told all the rest."""
+    reason = Reason(rule="observe", ok=False, text=str(event.problem), source=step.target)
+    if step.plan_index is not None:
+        return blocked(state, step, (reason,), {"decision": "refuse"}, now)
+    verdict = guard_verdict(state, step, event, now, world)
+    reasons = [each.as_data() for each in (reason, *verdict.reasons)]
+    data = {**verdict.as_data(), "decision": "refuse", "would_have": False, "reasons": reasons}
+    return blocked(state, step, (reason, *verdict.refusals), data, now)
 
 
 def _symptom_gate(
@@ -318,7 +274,7 @@ def _intend(
             "target": step.target,
             "params": dict(step.params),
             "idempotency_key": key,
-            "pre_image": dict(event.pre_image),
+            "pre_image": pre_image_of(state, step, event.pre_image),
             "criteria": list(step.criteria),
             "sustain_window_s": window,
             "regions": list(regions_of(_touched(step, world))),

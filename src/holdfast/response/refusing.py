@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.incident import Draft, Kind, State, Step, StepStatus
+from holdfast.kernel.clock import parse_at
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Verdict
 from holdfast.response.commands import Command, WakeAt, Write
@@ -24,10 +25,11 @@ def refused(
     state: State, step: Step, event: Prepared, verdict: Verdict, now: datetime
 ) -> tuple[Command, ...]:
     """Block the step with its reasons, unless waiting is all that it needs."""
-    if {reason.rule for reason in verdict.refusals} <= _TEMPORARY_RULES and event.log:
-        last = max(entry.at for entry in event.log)
-        ready_at = last + timedelta(seconds=step.cooldown_s)
-        if ready_at > now:
+    if {reason.rule for reason in verdict.refusals} <= _TEMPORARY_RULES:
+        # The reason's time is that of the last action there, whoever did it.
+        acted = [parse_at(reason.at) for reason in verdict.refusals if reason.at]
+        ready_at = max(acted, default=now) + timedelta(seconds=step.cooldown_s)
+        if acted and ready_at > now:
             return (WakeAt(at=ready_at),)
     if wait := put_off(step, verdict, event.maintenance):
         return wait

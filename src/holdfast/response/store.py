@@ -288,6 +288,10 @@ class Ledger(Protocol):
         """List a target's action log since then, and everything unsettled whatever its age."""
         ...
 
+    def actions_since(self, since: datetime) -> Sequence[LoggedAction]:
+        """List the action log of all targets since then, oldest first."""
+        ...
+
     def kv(self, key: str) -> bytes | None:
         """Read one projection as it was last written; None where there is none."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from holdfast.kernel.catalogue import Catalogue
-from holdfast.policy import Grant, Limits, Weekly
+from holdfast.policy import Boundary, Grant, Limits, Weekly, Window
 from holdfast.response.ports import Repeatability
 from holdfast.runbooks import Runbook
 
@@ -33,19 +33,24 @@ class Timing:
     approval_ttl_s: float = 900.0
     probe_pause_s: float = 1.0
     reopen_window_s: float = 600.0
+    handoff_timeout_s: float = 300.0
+    commander_silent_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Everything static that a decision needs."""
+    """Everything static that a decision needs. `holders`: the people of each contact."""
 
     catalogue: Catalogue
     runbooks: tuple[Runbook, ...] = ()
     actions: Mapping[str, ActionFacts] = field(default_factory=dict)
     mode: str = "observe"
     maintenance: tuple[Weekly, ...] = ()
+    change_freezes: tuple[Window | Weekly, ...] = ()
     grants: tuple[Grant, ...] = ()
     limits: Limits = field(default_factory=Limits)
     reopenings_per_hour: int = 3
     timing: Timing = field(default_factory=Timing)
     check_entities: Mapping[str, str] = field(default_factory=dict)
+    boundaries: tuple[Boundary, ...] = ()
+    holders: Mapping[str, frozenset[str]] = field(default_factory=dict)

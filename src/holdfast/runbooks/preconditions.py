@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import cel
 
 RULE = "precondition"
-NAMES = ("checks", "entity", "region", "instance", "readings", "incident")
+NAMES = ("checks", "entity", "region", "instance", "readings", "planes", "incident")
 FUNCTIONS = frozenset(
     (
         *("size", "contains", "startsWith", "endsWith", "matches", "min", "max", "type"),
@@ -58,8 +58,9 @@ def compile_error(expression: str) -> str | None:
 def evaluate(expression: str, variables: Mapping[str, Any], *, now: datetime) -> Reason:
     """Evaluate one precondition; never raises.
 
-    `variables` holds `checks` (name to result data), `entity`, `region`, `instance`, `readings` and
-    `incident`. The reason carries the values that were looked at and the oldest check's time.
+    `variables` holds `checks` (name to result data), `entity`, `region`, `instance`, `readings`,
+    `planes` (name to `now` and `intended`) and `incident`. The reason carries the values that were
+    looked at and the oldest check's time.
     """
     known = {name: _plain(value) for name, value in variables.items()}
     holds, why = _outcome(expression, known)

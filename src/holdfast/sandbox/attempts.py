@@ -13,6 +13,8 @@ from holdfast.sandbox.effects import (
     DB_PROMOTED,
     FLAG_CHANGED,
     INSTANCE_STARTED,
+    POOL_DRAINED,
+    POOL_READY,
     PROCESS_STARTED,
     QUEUE_PARKED,
     RELEASE_SWITCHED,
@@ -28,6 +30,8 @@ EFFECT_OF: Mapping[str, str] = {
     "drain_queue": QUEUE_PARKED,
     "failover_db": DB_PROMOTED,
     "disable_flag": FLAG_CHANGED,
+    "drain_pool": POOL_DRAINED,
+    "undrain_pool": POOL_READY,
 }
 
 

@@ -155,6 +155,10 @@ class Blueprint:
     team: str = "team-checkout"
     on_call: str = "dana"
     on_call_name: str = "Dana Okoye"
+    second: str = "sam"
+    second_name: str = "Sam Ortiz"
+    dba: str = "mira"
+    dba_name: str = "Mira Holm"
     good_version: int = 7
     requests_per_s: float = 18.0
     workers: int = 3
@@ -223,6 +227,8 @@ def _renamed(rng: random.Random, seed: int) -> Blueprint:
     domain, roles = rng.choice(_DOMAINS), rng.choice(_ROLES)
     prefix, other = rng.choice(_PREFIXES), rng.choice(_OTHER_METRICS)
     person = rng.choice(_PEOPLE)
+    first = _PEOPLE.index(person)
+    second, dba = (_PEOPLE[(first + n) % len(_PEOPLE)] for n in (1, 2))
     prices, baskets, epoch = rng.choice(_CACHED)
     api, worker, database, cache, pooler, printer = (f"{domain}-{role}" for role in roles)
     return Blueprint(
@@ -242,6 +248,10 @@ def _renamed(rng: random.Random, seed: int) -> Blueprint:
         team=f"team-{domain}s",
         on_call=person.split()[0].lower(),
         on_call_name=person,
+        second=second.split()[0].lower(),
+        second_name=second,
+        dba=dba.split()[0].lower(),
+        dba_name=dba,
     )
 
 

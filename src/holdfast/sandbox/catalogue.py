@@ -5,7 +5,7 @@ platform from these, as it would of anybody's.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from holdfast.sandbox.database_catalogue import (
     fencing,
     pooler_entry,
 )
+from holdfast.sandbox.people import DATABASE_TEAM
 from holdfast.sandbox.service_entries import (
     HUNG_RUNBOOK,
     LEAKING_RUNBOOK,
@@ -38,12 +39,17 @@ from holdfast.sandbox.site import Site
 
 RUNBOOKS = Path(__file__).with_name("runbooks")
 PAGE = ("console", "webhook")
+SILENT_S = 20  # longer than people of a script need from one line to the next
 FLOOD_DEPTH = 5_000  # no number of workers that can be added helps with more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a sandbox run chooses. The rest follows from the platform."""
+    """What a sandbox run chooses. The rest follows from the platform.
+
+    `directed`: people decide in this run, so their patience is short and the length of the queues
+    is read. `worker_pages` tells by region where the workers' metrics are read instead.
+    """
 
     mode: str = "autonomous"
     listen: str = "127.0.0.1:0"
@@ -51,6 +57,8 @@ class Settings:
     sustain_s: int = 6
     cooldown_s: int = 5
     webhook: str | None = None
+    directed: bool = False
+    worker_pages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +93,7 @@ def write_installation(
         runbooks=runbooks,
     )
     _write_yaml(installation.settings, holdfast_yaml(site, chosen))
-    _write_yaml(installation.catalogue, services_yaml(site))
+    _write_yaml(installation.catalogue, services_yaml(site, chosen))
     return installation
 
 
@@ -107,23 +115,24 @@ def holdfast_yaml(site: Site, settings: Settings) -> dict[str, Any]:
         },
         "deployments": deployments(site),
         "actions": fencing(site),
+        "boundaries": boundaries(site),
         "limits": {"restarts_per_target": 2, "restart_window_s": 600, "rollback_age_max_s": 3600},
         "cooldown_s": settings.cooldown_s,
         "verification": {"sustain_s": settings.sustain_s},
-        "escalation": {"ack_timeout_s": 300},
+        "escalation": escalation(settings),
     }
     if settings.webhook is not None:
         document["notify"] = {"webhook": settings.webhook}
     return document
 
 
-def services_yaml(site: Site) -> dict[str, Any]:
+def services_yaml(site: Site, settings: Settings | None = None) -> dict[str, Any]:
     """The catalogue: six services, who depends on what, how each is read and reached."""
-    shape = site.blueprint
+    shape, chosen = site.blueprint, settings or Settings()
     return {
         "services": [
             api_entry(site),
-            worker_entry(site),
+            worker_entry(site, depth=chosen.directed, scrape=chosen.worker_pages),
             pooler_entry(site),
             printer_entry(site),
             database_entry(site),
@@ -131,9 +140,35 @@ def services_yaml(site: Site) -> dict[str, Any]:
         ],
         "contacts": {
             shape.on_call: {"name": shape.on_call_name, "role": "on-call", "page": list(PAGE)},
+            shape.second: {"name": shape.second_name, "role": "on-call", "page": list(PAGE)},
             shape.team: {"name": f"Owners ({shape.team})", "role": "owner", "page": list(PAGE)},
+            DATABASE_TEAM: {
+                "name": "Database platform",
+                "role": "authority",
+                "page": list(PAGE),
+                "members": [shape.dba],
+            },
         },
     }
+
+
+def boundaries(site: Site) -> list[dict[str, str]]:
+    """Say what needs the word of somebody else: a failover that of the database's team."""
+    return [
+        {
+            "action": "failover_db",
+            "target": site.blueprint.database,
+            "authority": DATABASE_TEAM,
+            "why": "only they know whether the standby is fit",
+        }
+    ]
+
+
+def escalation(settings: Settings) -> dict[str, Any]:
+    """How long people may be silent: in a directed run of the sandbox some seconds."""
+    if not settings.directed:
+        return {"ack_timeout_s": 300}
+    return {"ack_timeout_s": 60, "commander_silent_s": SILENT_S, "handoff_timeout_s": 60}
 
 
 def _checks(site: Site) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,11 +27,12 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.ending import report
 from holdfast.sandbox.exposed import Instances
+from holdfast.sandbox.guided import by_script
 from holdfast.sandbox.holdfast_process import Event
 from holdfast.sandbox.play import Run, play
 from holdfast.sandbox.scenario import Plan
 from holdfast.sandbox.scenarios import choose
-from holdfast.sandbox.scene import STAGES, Scene
+from holdfast.sandbox.scene import STAGES, Scene, printable
 from holdfast.sandbox.view import View
 from holdfast.sandbox.watching import looking, sampling
 
@@ -63,14 +65,19 @@ def run_demo(
     as_json: bool = False,
     keep: Path | None = None,
     seed: int = 0,
+    script: Path | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Play `scenario` before somebody's eyes. Returns 0 when it ended as it should, 1 when not.
+
+    `script` names a file of what people do about it, line by line; then its end is what counts.
 
     Returns 130 after Ctrl-C. `keep` must be new or empty; everything of the run stays there.
     Raises BadInputError for a scenario or directory that won't do.
     """
     plan = _plan(scenario, seed)
+    if script is not None:
+        plan = replace(plan, scenario=by_script(plan.scenario, script))
     if keep is not None and keep.exists() and not (keep.is_dir() and not any(keep.iterdir())):
         raise BadInputError(
             f"--keep {keep} is a file or not empty; name a directory that is new or empty"
@@ -177,7 +184,11 @@ class _Show:
         if self.live or self.as_json:
             return
         at = f"{now_s - self.scene.began_s:6.1f} s"
-        if line is not None:
+        if event.get("event") == "asked":
+            self._line(f"{at}  {event['who']}  $ {printable(event['command'])}")
+            for told in str(event["answer"]).splitlines():
+                self._line(f"{'':10}  {printable(told)}")
+        elif line is not None:
             who = f"{line.incident_id} #{line.seq}" if line.seq else "sandbox"
             self._line(f"{at}  {who}  {line.text}")
         elif event.get("event") == "stage" and event["state"] == "done":

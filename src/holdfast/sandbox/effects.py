@@ -13,6 +13,8 @@ CACHE_CLEARED = "cache_cleared"
 QUEUE_PARKED = "queue_parked"
 FLAG_CHANGED = "flag_changed"
 DB_PROMOTED = "db_promoted"
+POOL_DRAINED = "pool_drained"  # a server was ordered out of the load balancer's pool
+POOL_READY = "pool_ready"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

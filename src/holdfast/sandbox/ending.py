@@ -65,9 +65,15 @@ def _rows(document: Mapping[str, Any], scene: Scene, took_s: float) -> Iterator[
         yield _row("bare rule", _bare_rule(document))
     yield _row("times", _times(document, took_s))
     if document["passed"]:
-        yield _row("grade", "passed: it ended as the scenario's row of the table says")
+        yield _row("grade", f"passed: {_why_passed(scene)}")
     for reason in document["why_not"]:
         yield _row("grade", f"NOT PASSED: {reason}")
+
+
+def _why_passed(scene: Scene) -> str:
+    if scene.plan.scenario.free:
+        return "every line of the script went as it says"
+    return "it ended as the scenario's row of the table says"
 
 
 def _row(name: str, text: str) -> str:

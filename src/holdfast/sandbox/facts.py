@@ -69,7 +69,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything that one run is graded by. `trouble` is what the runner itself ran into."""
+    """Everything that one run is graded by. `trouble` is what the runner itself ran into.
+
+    `played` is what came of the scenario's script, where it has one.
+    """
 
     plan: Plan
     injected_at: datetime | None = None
@@ -85,6 +88,7 @@ class Facts:
     timings: Mapping[str, float] = field(default_factory=dict)
     also: tuple[Part, ...] = ()
     aftercare: Mapping[str, bool] | None = None
+    played: Mapping[str, Any] | None = None
 
     @property
     def shape(self) -> Blueprint:

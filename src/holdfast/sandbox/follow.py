@@ -34,6 +34,7 @@ class Follower:
         self.ticks = 0
         self.bare_rule_fired = 0
         self.last_text = ""
+        self.seen: list[Event] = []
         self.trouble: list[str] = []
         self._series = 0
         self._warm = 0
@@ -84,6 +85,15 @@ class Follower:
             self._take(event)
         return True
 
+    def catch_up(self) -> None:
+        """Take every event that has come by now."""
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                return
+            self._take(event)
+
     def _take(self, event: Event) -> None:
         match event.get("event"):
             case "tick":
@@ -96,6 +106,7 @@ class Follower:
                 self.records[incident_id].add(kind)
                 self.counts[incident_id][kind] += 1
                 self.last_text = f"{event['incident_id']} {event['text']}"
+                self.seen.append(event)
             case "trouble":
                 self.trouble.append(f"Holdfast met trouble of its own: {event['text']}")
             case _:

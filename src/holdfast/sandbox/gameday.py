@@ -18,13 +18,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from holdfast.kernel.clock import SystemClock
+from holdfast.sandbox import guided_grade
 from holdfast.sandbox.facts import Facts
 from holdfast.sandbox.grade import grade
+from holdfast.sandbox.guided import GUIDED
 from holdfast.sandbox.recovery_time import told
 from holdfast.sandbox.scenario import Plan
 from holdfast.sandbox.scenarios import SCENARIOS, choose
 
-PLAYER = (sys.executable, "-m", "holdfast.sandbox.play")
+PLAYER = (sys.executable, "-m", "holdfast.sandbox.one_run")
 RUN_LIMIT_S = 420.0
 END_LIMIT_S = 30.0
 INTERRUPTED = 130
@@ -42,15 +44,18 @@ def run_gameday(
     jobs: int | None = None,
     seed: int = 0,
     as_json: bool = False,
+    guided: bool = False,
     out: TextIO | None = None,
     player: Sequence[str] = PLAYER,
 ) -> int:
     """Run each scenario `runs` times (all of them when none is named) and print the grades.
 
+    `guided`: all means the guided ones, which named people direct step by step.
+
     Returns 0 when every run passed, 1 when one did not, 130 after Ctrl-C. Raises BadInputError
     for a name that is no scenario.
     """
-    plans = plans_of(scenarios, runs=runs, seed=seed)
+    plans = plans_of(scenarios, runs=runs, seed=seed, guided=guided)
     report = _Report(out or sys.stdout, as_json=as_json, plans=plans)
     began = SystemClock().monotonic()
     try:
@@ -71,9 +76,9 @@ def default_jobs(processors: int | None = None) -> int:
     return min(JOBS_MAX, JOBS_PER_PROCESSOR * processors)
 
 
-def plans_of(scenarios: Sequence[str], *, runs: int, seed: int) -> list[Plan]:
+def plans_of(scenarios: Sequence[str], *, runs: int, seed: int, guided: bool = False) -> list[Plan]:
     """List the runs in rounds of all scenarios, so that what is done so far is a fair sample."""
-    names = scenarios or [scenario.name for scenario in SCENARIOS]
+    names = scenarios or [scenario.name for scenario in (GUIDED if guided else SCENARIOS)]
     chosen = [plan for name in names for plan in choose(name)]
     return [replace(plan, seed=seed, run=run) for run in range(1, runs + 1) for plan in chosen]
 
@@ -232,7 +237,9 @@ def summarise(documents: Sequence[Document]) -> dict[str, Any]:
     """Count, and take the medians, by scenario and crash point."""
     names = dict.fromkeys(sorted(name_of(document) for document in documents))
     rows = {name: [d for d in documents if name_of(d) == name] for name in names}
+    directed = any(document.get("guided") for document in documents)
     return {
+        **(guided_grade.totals(documents) if directed else {}),
         "runs": len(documents),
         "passed": sum(bool(document["passed"]) for document in documents),
         "failed": sum(not document["passed"] for document in documents),
@@ -276,7 +283,8 @@ def describe_summary(summary: Mapping[str, Any]) -> list[str]:
     verdict = f"{summary['passed']} of {summary['runs']} runs passed"
     counts = f"{summary['duplicate_effects']} duplicate effects, {summary['false_actions']} false"
     ending = f"{verdict}; {counts} actions; {summary['took_s']:.0f} s (medians over the runs)"
-    return [*lines, "", ending]
+    directed = guided_grade.told(summary) if "directed_runs" in summary else []
+    return [*lines, "", *directed, ending]
 
 
 def _median(documents: Sequence[Document], field_name: str) -> float | None:

@@ -9,6 +9,7 @@ the pager). `held` means that it stopped on uncertainty after it had set out to 
 from typing import Any
 
 from holdfast.kernel.clock import parse_at
+from holdfast.sandbox import guided_grade
 from holdfast.sandbox.attempts import attempts
 from holdfast.sandbox.effects import Effect, duplicates
 from holdfast.sandbox.facts import Facts, Incident, main_incident, outcome_of, split
@@ -66,6 +67,11 @@ def _graded(facts: Facts) -> dict[str, Any]:
     if facts.aftercare is not None:
         document["aftercare"] = dict(facts.aftercare)
     why_not = [*facts.trouble, *objections(facts, document, incident, tried)]
+    if facts.played is not None:
+        document["guided"] = guided_grade.figures(facts, incident, document["outcome"])
+        document["script"] = dict(facts.played)
+        if facts.collected and not facts.plan.scenario.free:
+            why_not += guided_grade.objections(document["guided"])
     return {**document, "passed": not why_not, "why_not": why_not}
 
 

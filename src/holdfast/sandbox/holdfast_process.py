@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import sys
@@ -79,9 +80,17 @@ class Holdfast:
         answer = self.ask("init", str(self.directory), "--json")
         self.token = str(answer["token"])
 
+    def as_somebody(self, token: str) -> "Holdfast":
+        """Give the same installation as it is called with another token."""
+        other = Holdfast(
+            self.directory, log=self.log, argv=self._argv, environment=dict(self._more)
+        )
+        other.token = token
+        return other
+
     def call(self, *arguments: str, timeout_s: float = CALL_TIMEOUT_S) -> Answer:
         """Run one command to its end. Raises HoldfastError when it takes too long."""
-        command = " ".join(("holdfast", *arguments))
+        command = shlex.join(("holdfast", *arguments))
         process = subprocess.Popen(
             [*self._argv, *arguments],
             stdin=subprocess.DEVNULL,

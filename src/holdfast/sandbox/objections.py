@@ -28,6 +28,8 @@ def could_have_acted(facts: Facts, tried: Sequence[Attempt]) -> Counter[tuple[st
 def false_actions(facts: Facts, performed: Sequence[Attempt]) -> Iterator[Attempt]:
     """Yield what was performed beyond the list, too often, unasked, or on what was not broken."""
     scenario = facts.plan.scenario
+    if scenario.free:
+        return
     left = dict(scenario.allowed)
     for attempt in performed:
         unasked = attempt.action in scenario.approved and not attempt.by_person
@@ -58,8 +60,9 @@ def objections(
         if not facts.trouble:
             yield "nothing of the run was collected"
         return
-    yield from _about_the_end(facts, document, incident)
-    yield from _about_the_cause(facts, document, incident)
+    if not facts.plan.scenario.free:
+        yield from _about_the_end(facts, document, incident)
+        yield from _about_the_cause(facts, document, incident)
     yield from _about_effects(facts, document, tried)
     yield from _about_the_crash(facts)
     if not document["ledger_verified"]:

@@ -24,6 +24,8 @@ from holdfast.sandbox.effects import (
     DB_PROMOTED,
     FLAG_CHANGED,
     INSTANCE_STARTED,
+    POOL_DRAINED,
+    POOL_READY,
     PROCESS_STARTED,
     QUEUE_PARKED,
     RELEASE_SWITCHED,
@@ -37,6 +39,8 @@ from holdfast.sandbox.file_observers import (
     Place,
     watch_places,
 )
+from holdfast.sandbox.pool_observers import HOW as POOL_SEEN_BY
+from holdfast.sandbox.pool_observers import fenced, pool_effects
 from holdfast.sandbox.site import Site, process_name
 from holdfast.sandbox.supervisor import EVENT_LOG, Supervisor, extras
 
@@ -57,6 +61,7 @@ class Observers:
         self._events = site.observed / EVENT_LOG
         self._skipped = self._fence_processes()
         self._own_starts: list[tuple[int, int]] = []
+        self._own_orders: list[tuple[int, int]] = []
 
     @property
     def how(self) -> Mapping[str, str]:
@@ -71,6 +76,8 @@ class Observers:
             PROCESS_STARTED: processes,
             INSTANCE_STARTED: processes,
             DB_PROMOTED: PROMOTIONS_SEEN_BY,
+            POOL_DRAINED: POOL_SEEN_BY,
+            POOL_READY: POOL_SEEN_BY,
         }
 
     def effects(self, *, own: bool = False) -> tuple[Effect, ...]:
@@ -78,6 +85,7 @@ class Observers:
         self._fence_log()
         end = self._fence_processes()
         seen = [*self._log.all(), *self._starts(self._skipped, end), *promotions(self._site)]
+        seen += pool_effects(self._site, self._own_orders)
         seen.sort(key=lambda effect: effect.at)
         return tuple(effect for effect in seen if own or not effect.by_sandbox)
 
@@ -86,12 +94,14 @@ class Observers:
         """Claim what happens inside as the sandbox's own doing."""
         self._fence_log()
         first_effect, first_line = len(self._log.all()), self._fence_processes()
+        first_order = fenced(self._site)
         try:
             yield
         finally:
             self._fence_log()
             self._log.claim_from(first_effect)
             self._own_starts.append((first_line, self._fence_processes()))
+            self._own_orders.append((first_order, fenced(self._site)))
 
     def close(self) -> None:
         self._files.close()

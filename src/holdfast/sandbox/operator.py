@@ -20,8 +20,9 @@ MOVE_TIMEOUT_S = 40.0
 class Operator:
     """Acts on one installation."""
 
-    def __init__(self, holdfast: Holdfast, shape: Blueprint) -> None:
+    def __init__(self, holdfast: Holdfast, shape: Blueprint, name: str = "") -> None:
         self._holdfast = holdfast
+        self._name = name or "the one on call"
         self._words = {key: str(value) for key, value in asdict(shape).items()}
 
     def do(self, move: Move, incident_id: str) -> str:
@@ -30,10 +31,10 @@ class Operator:
         answer = self._holdfast.call(*argv, "--json", timeout_s=MOVE_TIMEOUT_S)
         if answer.code != 0:
             raise HoldfastError(
-                f"the one on call could not {move.do} on {incident_id} (exit code {answer.code}): "
+                f"{self._name} could not {move.do} on {incident_id} (exit code {answer.code}): "
                 f"{(answer.err or answer.out).strip()[-400:]}"
             )
-        return f"the one on call: {move.do} {' '.join(argv[2:4])}"
+        return f"{self._name}: {move.do} {' '.join(argv[2:4])}"
 
     def _argv(self, move: Move, incident_id: str) -> list[str]:
         because = ["--because", self._filled(move.because)]

@@ -35,7 +35,7 @@ class Pager:
     def __init__(self) -> None:
         self._arrived = _Arrived()
         handler = type("Handler", (_Handler,), {"arrived": self._arrived})
-        self._server = _Server(("127.0.0.1", 0), handler)
+        self._server = LoopbackServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
         )
@@ -74,7 +74,9 @@ class Pager:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
+    """An HTTP server on loopback that asks no resolver for its own name."""
+
     daemon_threads = True
 
     def server_bind(self) -> None:

@@ -24,6 +24,7 @@ from holdfast.sandbox import (
     queue_faults,
     service_faults,
 )
+from holdfast.sandbox.balancing import start_balancer, wait_for_balancer
 from holdfast.sandbox.blueprint import Blueprint, default_blueprint
 from holdfast.sandbox.breakage import Breakage
 from holdfast.sandbox.effects import Effect
@@ -33,7 +34,14 @@ from holdfast.sandbox.link import KeeperLink
 from holdfast.sandbox.observers import Observers
 from holdfast.sandbox.postgres import prepare_database
 from holdfast.sandbox.releases import seed_releases
-from holdfast.sandbox.site import STORES, ReservedPorts, Site, build_directories, process_name
+from holdfast.sandbox.site import (
+    STORES,
+    ReservedPorts,
+    Site,
+    build_directories,
+    front_name,
+    process_name,
+)
 from holdfast.sandbox.standby import DatabasePair
 from holdfast.sandbox.supervisor import Supervisor, start_supervisor, wait_for_processes
 from holdfast.sandbox.traffic import Traffic, start_traffic
@@ -97,8 +105,10 @@ class Platform:
             seed_flags(site)
         with self._timed("services"):
             start_supervisor(site, self.link)
+            start_balancer(site, self.link)
             self.supervisor: Supervisor = wait_for_processes(site)
             self._closing.callback(self.supervisor.close)
+            wait_for_balancer(site)
         self.observers = Observers(site)
         self._closing.callback(self.observers.close)
         start_traffic(site, self.link)
@@ -230,7 +240,8 @@ class Platform:
 
 def _port_names(shape: Blueprint) -> tuple[str, ...]:
     regional = tuple(process_name(s, r) for s in shape.regional for r in shape.regions)
-    return (*shape.single, *regional, STORES)
+    fronts = tuple(front_name(region) for region in shape.regions)
+    return (*shape.single, *regional, *fronts, STORES)
 
 
 def _fresh_directory(directory: Path | None) -> Path:

@@ -7,11 +7,6 @@ the run is left.
 """
 
 import contextlib
-import json
-import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,21 +16,29 @@ from holdfast.kernel.clock import SystemClock, format_at
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.catalogue import Settings, write_installation
 from holdfast.sandbox.collect import Collected, collect
+from holdfast.sandbox.directed import Directed
+from holdfast.sandbox.doings import Doings
 from holdfast.sandbox.facts import Crash, Facts, Part
 from holdfast.sandbox.faults import Injected
 from holdfast.sandbox.follow import Follower
 from holdfast.sandbox.grade import grade
+from holdfast.sandbox.guided import script_of
 from holdfast.sandbox.holdfast_process import Event, Events, Holdfast, Serving
 from holdfast.sandbox.link import ENVIRONMENT_MARK
 from holdfast.sandbox.operator import Operator
 from holdfast.sandbox.pager import Pager
+from holdfast.sandbox.people import People, everybody
 from holdfast.sandbox.platform import Platform
+from holdfast.sandbox.relay import Relay
 from holdfast.sandbox.scenario import OUTCOMES, Move, Plan
-from holdfast.sandbox.scenarios import choose
+from holdfast.sandbox.script import breaks_itself, silences_metrics
+from holdfast.sandbox.succession import Succession
 
 WARM_UP_LIMIT_S = 120.0
 CALM_LIMIT_S = 90.0
 TICKS_AFTER_THE_END = 4
+SUSTAIN_S = 6
+DIRECTED_SUSTAIN_S = 3
 CRASH_VARIABLE = "HOLDFAST_CRASH_POINT"
 
 Tell = Callable[[Event], None]
@@ -72,6 +75,10 @@ class Run:
         self.bare_rule_before = 0
         self.timings: dict[str, float] = {}
         self.trouble: list[str] = []
+        self.people: People | None = None
+        self.relay: Relay | None = None
+        self.lines = script_of(plan.scenario)
+        self.played: Mapping[str, Any] | None = None
 
     @contextlib.contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -89,10 +96,28 @@ class Run:
     def start(self) -> None:
         with self.timed("holdfast"):
             self.holdfast.init()
-            settings = Settings(webhook=self.pager.url)
-            write_installation(self.platform.site, self.holdfast.directory, settings)
+            write_installation(self.platform.site, self.holdfast.directory, self._settings())
+            self._gather_people()
             point = self.plan.crash_point
             self.serve({CRASH_VARIABLE: point} if point else {})
+
+    def _settings(self) -> Settings:
+        scenario, relay = self.plan.scenario, self.relay
+        regions = self.platform.blueprint.regions
+        return Settings(
+            mode=scenario.mode,
+            webhook=self.pager.url,
+            sustain_s=DIRECTED_SUSTAIN_S if self.lines else SUSTAIN_S,
+            directed=bool(self.lines),
+            worker_pages={region: relay.url(region) for region in regions} if relay else {},
+        )
+
+    def _gather_people(self) -> None:
+        """Give everybody who speaks in this scenario a token of their own."""
+        shape = self.platform.blueprint
+        by = [getattr(shape, move.by) for move in self.plan.scenario.moves if move.by]
+        if names := everybody(shape) if self.lines else by:
+            self.people = People(self.holdfast, names)
 
     def serve(self, environment: Mapping[str, str]) -> None:
         self.serving = self.holdfast.serve(
@@ -114,7 +139,12 @@ class Run:
                     f"still was {CALM_LIMIT_S:.0f} s later"
                 )
 
-    def break_it(self) -> None:
+    def break_first(self) -> None:
+        """Put the fault in, unless the script says when."""
+        if not breaks_itself(self.lines):
+            self.break_it()
+
+    def break_it(self) -> Injected:
         scenario = self.plan.scenario
         self.injected = self.platform.inject(scenario.fault, **scenario.options)
         self.tell(_told(self.injected, scenario.title))
@@ -128,6 +158,7 @@ class Run:
                 region=injected.region,
             )
             self.also = (*self.also, part)
+        return self.injected
 
     def follow(self) -> None:
         scenario = self.plan.scenario
@@ -162,8 +193,31 @@ class Run:
         for move in self.plan.scenario.moves:
             if not self._move(move, until - self.clock.monotonic()):
                 return False
+        self._play_the_script()
         left_s = until - self.clock.monotonic()
         return self.follower.until(self._is_over, left_s)
+
+    def _play_the_script(self) -> None:
+        if not self.lines or self.people is None:
+            return
+        doings = Doings(self.platform, self.relay, self.break_it)
+        doings.broken(self.injected)
+        directed = Directed(
+            shape=self.platform.blueprint,
+            follower=self.follower,
+            people=self.people,
+            doings=doings,
+            succession=Succession(self.platform.site, self.holdfast.directory, self._pid),
+            tell=self.tell,
+        )
+        self.played = {}
+        try:
+            directed.play(self.lines)
+        finally:
+            self.played = directed.played.as_data()
+
+    def _pid(self) -> int | None:
+        return self.serving.pid if self.serving is not None and self.serving.running else None
 
     def _is_over(self) -> bool:
         """Say whether each incident has come to an end; one that may still go on has not."""
@@ -178,7 +232,10 @@ class Run:
         ):
             return False
         incident_id = self.follower.first_with(move.after, move.count) or ""
-        said = Operator(self.holdfast, self.platform.blueprint).do(move, incident_id)
+        shape = self.platform.blueprint
+        name = getattr(shape, move.by) if move.by else ""
+        caller = self.people[name] if self.people is not None and name else self.holdfast
+        said = Operator(caller, shape, name).do(move, incident_id)
         self.tell({"event": "moved", "at": format_at(self.clock.now()), "text": said})
         return True
 
@@ -213,6 +270,7 @@ class Run:
             timings=self.timings,
             also=self.also,
             aftercare=self.aftercare,
+            played=self.played,
         )
 
 
@@ -260,6 +318,8 @@ def _set_up(
     except HoldfastError as error:
         return error.message
     run = Run(plan, platform, stack.enter_context(Pager()), tell)
+    if silences_metrics(run.lines):
+        run.relay = stack.enter_context(Relay(platform.site))
     run.timings["platform"] = SystemClock().monotonic() - began
     tell(
         {
@@ -276,7 +336,7 @@ def _through(run: Run) -> Collected | None:
     try:
         run.start()
         run.warm_up()
-        run.break_it()
+        run.break_first()
         run.follow()
     except HoldfastError as error:
         run.trouble.append(error.message)
@@ -303,42 +363,3 @@ def _told(injected: Injected, title: str) -> Event:
         "region": injected.region,
         "detail": dict(injected.detail),
     }
-
-
-# --- as a process of its own, so that runs in parallel share nothing -------------
-
-
-def main() -> None:
-    """Run `play NAME SEED RUN`: one document on stdout, the events on stderr.
-
-    It ends, and cleans up, when its standard input does.
-    """
-    name, seed, number = sys.argv[1:]
-    chosen = choose(name)[0]
-    plan = Plan(
-        scenario=chosen.scenario,
-        seed=int(seed),
-        run=int(number),
-        crash_point=chosen.crash_point,
-    )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_end_with_the_parent, name="parent", daemon=True).start()
-    try:
-        document = play(plan, tell=_to_stderr)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    print(json.dumps(document), flush=True)
-
-
-def _to_stderr(event: Event) -> None:
-    print(json.dumps(event), file=sys.stderr)
-
-
-def _end_with_the_parent() -> None:
-    while os.read(0, 4096):  # not sys.stdin: its lock would be held while the interpreter ends
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    main()

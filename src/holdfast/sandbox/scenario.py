@@ -26,14 +26,16 @@ CRASH_POINTS: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What the one who is on call does, once the incident has had `count` records of kind `after`.
+    """What a person does, once the incident has had `count` records of kind `after`.
 
-    `do` is `approve` or `direct`. Texts may name the blueprint's fields: `{api}`, `{flag}`.
+    `do` is `approve` or `direct`; `by` is a field of the blueprint that names the person, and the
+    one on call where it is empty. Texts may name the blueprint's fields: `{api}`, `{flag}`.
     """
 
     do: str
     after: str
     because: str
+    by: str = ""
     count: int = 1
     action: str = ""
     target: str = ""
@@ -54,7 +56,10 @@ class Scenario:
     goes on until one of `ends`, whatever comes before. `aftercare`: the platform's people have
     something to put right once it is over, and it is looked at whether they could. `window_s` is
     how long the declared rule needs to see the fault, its growth up to the limit and
-    the time limits of what hangs included.
+    the time limits of what hangs included. `script` names the file below `scripts` that says who
+    does what, line by line; `mode` is that of the installation. `free`: somebody's own script says
+    what is done and how it
+    ends, so neither is compared with the row.
     """
 
     name: str
@@ -69,6 +74,9 @@ class Scenario:
     on: Mapping[str, str] = field(default_factory=dict)
     approved: frozenset[str] = frozenset()
     moves: tuple[Move, ...] = ()
+    script: str | None = None
+    mode: str = "autonomous"
+    free: bool = False
     also: tuple["Scenario", ...] = ()
     aftercare: bool = False
     patient: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.kernel import BadInputError
-from holdfast.sandbox import faults
+from holdfast.sandbox import faults, guided
 from holdfast.sandbox.scenario import (
     CRASH_POINTS,
     DISMISSED,
@@ -170,6 +170,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             Move(
                 do="approve",
                 after="approval_requested",
+                by="dba",
                 because="the primary's host is gone and the standby has everything",
             ),
         ),
@@ -266,9 +267,10 @@ def choose(name: str) -> tuple[Plan, ...]:
     Raises BadInputError for a name that the table does not hold.
     """
     base, _, point = name.partition(":")
-    scenario = BY_NAME.get(base)
+    scenario = BY_NAME.get(base) or guided.BY_NAME.get(base)
     if scenario is None:
-        raise BadInputError(f"there is no scenario {base!r}; choose one of {', '.join(BY_NAME)}")
+        known = ", ".join((*BY_NAME, *guided.BY_NAME))
+        raise BadInputError(f"there is no scenario {base!r}; choose one of {known}")
     if point and point not in scenario.crash_points:
         known = ", ".join(scenario.crash_points) or "none"
         raise BadInputError(

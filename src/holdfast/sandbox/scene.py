@@ -91,6 +91,8 @@ class Scene:
                 return self._say(event["at"], "Holdfast was started again, on the same ledger")
             case "moved":
                 return self._say(event["at"], event["text"])
+            case "asked":
+                return self._say(event["at"], printable(f"{event['who']}: {event['command']}"))
             case "traffic stopped":
                 return self._say(event["at"], "all traffic stopped")
             case "record":

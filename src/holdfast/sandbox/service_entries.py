@@ -4,6 +4,7 @@ Rule: true to the platform and no more. What a section under `control` allows is
 would allow; the printer stands alone, as it does in the platform.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.sandbox.site import GLOBAL, Site, extra_name
@@ -22,10 +23,11 @@ _GROWTH = {"growth_per_minute_above": 50_000_000, "for_samples": 15}
 def api_entry(site: Site) -> dict[str, Any]:
     shape, names = site.blueprint, site.blueprint.metrics
     flags = {"file": str(site.flag_file), "allowed": [shape.flag]}
+    balancer = {"socket": str(site.balancer_socket), "backend": shape.api, "server": "{region}"}
     return {
         "name": shape.api,
         "depends_on": [shape.pooler, shape.cache],
-        **_regional(site, shape.api, {"flags": flags}),
+        **_regional(site, shape.api, {"flags": flags, "pool": {"haproxy": balancer}}),
         "metrics": {
             "errors": {"ratio": [names["failures"], names["requests"]]},
             "latency": {"mean": names["duration"]},
@@ -37,8 +39,13 @@ def api_entry(site: Site) -> dict[str, Any]:
     }
 
 
-def worker_entry(site: Site) -> dict[str, Any]:
-    """The workers depend on the API as well: without it nothing reaches their queue."""
+def worker_entry(
+    site: Site, *, depth: bool = False, scrape: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The workers depend on the API as well: without it nothing reaches their queue.
+
+    `depth` has the length of the queue read as well; `scrape`: where their pages are read instead.
+    """
     shape, names = site.blueprint, site.blueprint.metrics
     queues = [f"queue:{region}" for region in shape.regions]
     extra = extra_name(shape.worker, "{region}", 0).removesuffix("0") + "{n}"
@@ -49,11 +56,13 @@ def worker_entry(site: Site) -> dict[str, Any]:
         "name": shape.worker,
         "depends_on": [shape.api, shape.pooler, shape.cache],
         **_regional(site, shape.worker, {"scale": scale, "queue": queue}),
+        **({"scrape": dict(scrape)} if scrape else {}),
         "metrics": {
             "errors": {"ratio": [names["job_failures"], names["jobs"]]},
             "latency": {"mean": names["job_duration"]},
             "traffic": {"rate": names["jobs"]},
             "queue_age": {"gauge": names["queue_age"]},
+            **({"queue_depth": {"gauge": names["queue_depth"]}} if depth else {}),
             "memory": {"gauge": names["memory"]},
         },
         "limits": {

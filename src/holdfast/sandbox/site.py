@@ -67,6 +67,11 @@ class Site:
         return self.run / "supervisord.pid"
 
     @property
+    def balancer_socket(self) -> Path:
+        """The runtime socket of the sandbox's load balancer."""
+        return self.run / "balancer.sock"
+
+    @property
     def cache_socket(self) -> Path:
         return self.run / "valkey.sock"
 
@@ -180,6 +185,11 @@ def load_site(file: Path) -> Site:
 def process_name(service: str, region: str) -> str:
     """How supervisord calls the process of `service` in `region`."""
     return service if region == GLOBAL else f"{service}-{region}"
+
+
+def front_name(region: str) -> str:
+    """How the balancer's port for the users of a region is called."""
+    return f"front-{region}"
 
 
 def extra_name(service: str, region: str, number: int) -> str:

@@ -26,7 +26,7 @@ from holdfast.kernel.clock import SystemClock, format_at, parse_at
 from holdfast.sandbox.blueprint import Blueprint
 from holdfast.sandbox.link import KeeperLink
 from holdfast.sandbox.processes import die_with_parent
-from holdfast.sandbox.site import GLOBAL, Site, load_site
+from holdfast.sandbox.site import GLOBAL, Site, front_name, load_site
 
 CLIENT_TIMEOUT_S = 4.0
 REGULARITY = 3.0  # shape of the gaps between requests: 1 is Poisson, more is more even
@@ -204,7 +204,7 @@ class Generator:
 
     async def _users(self, region: str) -> None:
         rng = random.Random(f"{self.shape.seed}/{region}/{os.getpid()}")
-        line = _Line(self.site.port(self.shape.api, region))
+        line = _Line(self.site.ports[front_name(region)])
         burst, second = 1.0, -1
         due = time.monotonic()
         while True:

@@ -1,8 +1,9 @@
 """A recovery criterion as one line of text, read strictly.
 
 `METRIC{label="value",...} OP VALUE for DURATION [in each region]`; VALUE is a number, or arithmetic
-on `baseline`, the level before the incident. It is read before the step runs, so that a criterion
-nobody can judge is found while nothing has been done yet.
+on `baseline`, the level before the incident. Or `METRIC [not] falling|rising for ...`, a trend. It
+is read before the step runs, so that a criterion nobody can judge is found while nothing has been
+done yet.
 """
 
 import math
@@ -14,8 +15,10 @@ from typing import NoReturn
 
 from holdfast.kernel import BadInputError
 from holdfast.runbooks.durations import parse_duration
+from holdfast.verification.trend import TRENDS
 
 EXAMPLE = 'errors{service="checkout"} <= baseline * 1.2 + 0.02 for 60s in each region'
+TREND_EXAMPLE = 'queue_depth{service="checkout"} falling for 60s in each region'
 LABELS = ("service", "region")
 TEXT_CHARACTERS_MAX = 500
 _EQUAL_WITHIN = 1e-9
@@ -33,6 +36,7 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 
+_COMPARED = "one of < <= > >= == or a trend, `falling` or `rising`"
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<duration>\d+(?:\.\d+)?(?:ms|s|m|h)\b)
@@ -49,7 +53,10 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """`signal OP baseline * factor + offset`, sustained. No baseline: `factor` is None."""
+    """`signal OP baseline * factor + offset`, sustained. No baseline: `factor` is None.
+
+    Where `op` is one of TRENDS, it is said of the slope, and there is no value to compare with.
+    """
 
     signal: str
     op: str
@@ -71,6 +78,10 @@ class Expectation:
     @property
     def uses_baseline(self) -> bool:
         return self.factor is not None
+
+    @property
+    def asks_trend(self) -> bool:
+        return self.op in TRENDS
 
     def threshold(self, baseline: float | None) -> float | None:
         """Compute the number to compare with; None where the baseline is needed and unknown."""
@@ -118,10 +129,12 @@ class _Reader:
         labels = self._labels()
         if service is not None:
             labels.setdefault("service", service)
-        op = self._take("op", "one of < <= > >= ==").text
-        factor, offset = self._value()
+        op = self._trend() or self._take("op", _COMPARED).text
+        factor, offset = (None, 0.0) if op in TRENDS else self._value()
         sustain_s = self._duration() if self._accept("for") else 0.0
         each_region = self._each_region(labels)
+        if self._peek().text in {"and", "or"}:
+            self._fail("the end (what else has to hold is a criterion of its own)")
         if self._peek().kind != "end":
             self._fail("the end, `for DURATION` or `in each region`")
         return Expectation(
@@ -157,6 +170,17 @@ class _Reader:
             self._next -= 1
             self._fail("a value that is not empty")
         labels[name] = value
+
+    def _trend(self) -> str | None:
+        """Read `falling`, `rising`, or one of them after `not`; None where there is neither."""
+        found = "not " if self._accept("not") else ""
+        word = self._peek().text
+        if word in TRENDS:
+            self._next += 1
+            return found + word
+        if found:
+            self._fail("`falling` or `rising`", TREND_EXAMPLE)
+        return None
 
     def _value(self) -> tuple[float | None, float]:
         """Read NUMBER, or baseline [* NUMBER] [+|- NUMBER], or NUMBER * baseline [+|- NUMBER]."""
@@ -215,12 +239,12 @@ class _Reader:
         self._next += 1
         return token
 
-    def _fail(self, wanted: str) -> NoReturn:
+    def _fail(self, wanted: str, example: str = EXAMPLE) -> NoReturn:
         token = self._peek()
         found = f"`{token.text}`" if token.text else "the end"
         raise BadInputError(
             f"expectation `{self._text.strip()}`, column {token.column}: "
-            f"expected {wanted}, found {found}; write for example `{EXAMPLE}`",
+            f"expected {wanted}, found {found}; write for example `{example}`",
             field="expect",
         )
 

@@ -1,4 +1,4 @@
-"""What verification answers: one of six words, and the reasons.
+"""What verification answers: one of seven words, and the reasons.
 
 Only `met` lets an incident go on to resolved. Everything else that is final means: hold, and show
 a person why.
@@ -20,6 +20,7 @@ class Status(StrEnum):
     NO_DATA = "no_data"
     STALE = "stale"
     CONTRADICTION = "contradiction"
+    MIXED = "mixed"
 
 
 _HEADLINES = {
@@ -29,6 +30,7 @@ _HEADLINES = {
     Status.NO_DATA: "nobody can tell whether it recovered: no data",
     Status.STALE: "nobody can tell whether it recovered: the readings are old",
     Status.CONTRADICTION: "the regions contradict each other",
+    Status.MIXED: "the control planes are in a mixed state",
 }
 
 

@@ -14,7 +14,6 @@ from holdfast.runbooks.durations import format_duration
 from holdfast.verification.expectation import Expectation
 from holdfast.verification.samples import (
     Fresh,
-    Reading,
     Run,
     Sample,
     Span,
@@ -22,6 +21,7 @@ from holdfast.verification.samples import (
     good_run,
 )
 from holdfast.verification.samples import readings_of as _readings_of
+from holdfast.verification.trend import TREND_SAMPLES_MIN, Trend, trend_of
 from holdfast.verification.verdict import Status, Verdict
 
 SAMPLES_MIN = 3
@@ -36,7 +36,8 @@ class _State(StrEnum):
 
     MET = "met"
     SHORT = "good so far, not for long enough"
-    BAD = "the newest reading violates it"
+    BAD = "the newest reading violates it, or the trend is another"
+    FEW = "too few readings in an unbroken run to tell a trend"
     GAP = "the newest sample is a gap"
     STALE = "the newest sample is old"
     NONE = "no sample since the step"
@@ -48,6 +49,7 @@ _FINAL: tuple[tuple[_State, Status], ...] = (
     (_State.STALE, Status.STALE),
     (_State.NONE, Status.NO_DATA),
     (_State.GAP, Status.NO_DATA),
+    (_State.FEW, Status.NO_DATA),
     (_State.SHORT, Status.NOT_MET),
 )
 _GOOD = frozenset({_State.MET, _State.SHORT})
@@ -68,7 +70,11 @@ class _Timing:
         return max(2 * self.interval_s, STALE_S_MIN)
 
     def window_s(self, expectation: Expectation) -> float:
-        return max(self.sustain_min_s, expectation.sustain_s, SAMPLES_MIN * self.interval_s)
+        return _window_s(expectation, self.interval_s, self.sustain_min_s)
+
+    @property
+    def jitter_s(self) -> float:
+        return JITTER_INTERVALS * self.interval_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +86,29 @@ class _Found:
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was seen of one series after the step; `trend` where one is asked for and told."""
+
+    expectation: Expectation
+    key: SignalKey
+    fresh: Fresh
+    run: Run
+    trend: Trend | None
+
+
 def sustain_window_s(
     expectations: Iterable[Expectation], *, sampling_interval_s: float, sustain_min_s: float
 ) -> float:
     """Give the longest window that these criteria ask for, in seconds."""
     least = max(sustain_min_s, SAMPLES_MIN * sampling_interval_s)
-    return max([least, *(expectation.sustain_s for expectation in expectations)])
+    windows = (_window_s(each, sampling_interval_s, sustain_min_s) for each in expectations)
+    return max([least, *windows])
+
+
+def _window_s(expectation: Expectation, interval_s: float, sustain_min_s: float) -> float:
+    samples = TREND_SAMPLES_MIN if expectation.asks_trend else SAMPLES_MIN
+    return max(sustain_min_s, expectation.sustain_s, samples * interval_s)
 
 
 def default_deadline(
@@ -207,15 +230,22 @@ def _judge(
     )
     run = good_run(
         fresh.readings,
-        holds=lambda value: expectation.holds(value, threshold),
+        holds=lambda value: expectation.asks_trend or expectation.holds(value, threshold),
         interval_s=timing.interval_s,
     )
-    state = _state(expectation, fresh, run, timing)
+    look = _Look(
+        expectation=expectation,
+        key=key,
+        fresh=fresh,
+        run=run,
+        trend=_trend(expectation, fresh, run, timing),
+    )
+    state = _state(look, timing)
     reason = Reason(
         rule=RULE,
         ok=state is _State.MET,
-        text=_words(state, expectation, key, fresh, run, timing),
-        reading=_reading(fresh.newest),
+        text=_words(state, look, timing),
+        reading=_reading(look),
         threshold=_threshold(expectation, threshold, baseline),
         source=str(key),
         at=format_at(fresh.newest.at) if fresh.newest else None,
@@ -223,37 +253,49 @@ def _judge(
     return _Found(expectation=expectation, state=state, reason=reason)
 
 
-def _state(expectation: Expectation, fresh: Fresh, run: Run, timing: _Timing) -> _State:
-    if fresh.newest is None:
+def _trend(expectation: Expectation, fresh: Fresh, run: Run, timing: _Timing) -> Trend | None:
+    """Find the trend of the whole window; None while the unbroken run does not fill it."""
+    window_s = timing.window_s(expectation)
+    if not expectation.asks_trend or run.lasted_s + timing.jitter_s < window_s:
+        return None
+    unbroken = fresh.readings[-run.count :] if run.count else ()
+    return trend_of(unbroken, window_s=window_s, slack_s=timing.jitter_s)
+
+
+def _state(look: _Look, timing: _Timing) -> _State:
+    newest, run = look.fresh.newest, look.run
+    if newest is None:
         return _State.NONE
-    if (timing.now - fresh.newest.at).total_seconds() > timing.stale_after_s:
+    if (timing.now - newest.at).total_seconds() > timing.stale_after_s:
         return _State.STALE
-    if fresh.newest.value is None:
+    if newest.value is None:
         return _State.GAP
+    if look.expectation.asks_trend:
+        if look.trend is None:
+            return _State.FEW
+        return _State.MET if look.trend.is_as(look.expectation.op) else _State.BAD
     if run.count == 0:
         return _State.BAD
-    jitter_s = JITTER_INTERVALS * timing.interval_s
-    long_enough = run.lasted_s + jitter_s >= timing.window_s(expectation)
+    long_enough = run.lasted_s + timing.jitter_s >= timing.window_s(look.expectation)
     return _State.MET if long_enough and run.count >= SAMPLES_MIN else _State.SHORT
 
 
-def _words(
-    state: _State,
-    expectation: Expectation,
-    key: SignalKey,
-    fresh: Fresh,
-    run: Run,
-    timing: _Timing,
-) -> str:
+def _words(state: _State, look: _Look, timing: _Timing) -> str:
+    fresh, run, key = look.fresh, look.run, look.key
     where = f"{key.signal} of {instance_name(key.service, key.region)}"
-    lasted, wanted = format_duration(run.lasted_s), format_duration(timing.window_s(expectation))
+    lasted = format_duration(run.lasted_s)
+    wanted = format_duration(timing.window_s(look.expectation))
     mixed = f" ({fresh.mixed} left out: taken across the end of the step)" if fresh.mixed else ""
     age_s = (timing.now - fresh.newest.at).total_seconds() if fresh.newest else 0.0
+    if look.trend is not None and state in {_State.MET, _State.BAD}:
+        return f"{where} is {look.trend.words()} over {wanted}"
     words = {
         _State.MET: f"{where} has been good for {lasted} in {run.count} samples, {wanted} needed",
         _State.SHORT: f"{where} has been good for {lasted} only ({run.count} samples), "
         f"{wanted} needed",
-        _State.BAD: f"{where} violates `{expectation.text}`",
+        _State.BAD: f"{where} violates `{look.expectation.text}`",
+        _State.FEW: f"{where} was read for {lasted} without a gap ({run.count} samples); a trend "
+        f"needs {wanted} and {TREND_SAMPLES_MIN} samples",
         _State.GAP: f"{where} has no reading now; without traffic a ratio says nothing",
         _State.STALE: f"{where} was last sampled {format_duration(age_s)} ago, "
         f"older than {format_duration(timing.stale_after_s)}",
@@ -262,13 +304,19 @@ def _words(
     return words[state]
 
 
-def _reading(newest: Reading | None) -> str | None:
+def _reading(look: _Look) -> str | None:
+    newest = look.fresh.newest
     if newest is None:
         return None
-    return "none" if newest.value is None else f"{newest.value:.6g}"
+    if newest.value is None:
+        return "none"
+    value = f"{newest.value:.6g}"
+    return f"{value}, {look.trend.reading()}" if look.trend else value
 
 
 def _threshold(expectation: Expectation, threshold: float, baseline: float | None) -> str:
+    if expectation.asks_trend:
+        return expectation.op
     limit = f"{expectation.op} {threshold:.6g}"
     return f"{limit} (baseline {baseline:.6g})" if expectation.uses_baseline else limit
 

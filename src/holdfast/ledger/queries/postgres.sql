@@ -115,6 +115,11 @@ select answer from inbox where id = %(id)s;
 select key, incident_id, step_id, action, target, at, settled from action_log
  where target = %(target)s and (at >= %(since)s or not settled) order by at;
 
+-- actions_since --
+-- What the limits on the rate of all actions count.
+select key, incident_id, step_id, action, target, at, settled from action_log
+ where at >= %(since)s order by at;
+
 -- get_kv --
 -- One projection.
 select value from kv where key = %(key)s;

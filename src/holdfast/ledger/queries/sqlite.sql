@@ -107,6 +107,11 @@ select holdfast_now() - max(at) from action_log where target = :target;
 select key, incident_id, step_id, action, target, at, settled from action_log
  where target = :target and (at >= :since or settled = 0) order by at;
 
+-- actions_since --
+-- What the limits on the rate of all actions count.
+select key, incident_id, step_id, action, target, at, settled from action_log
+ where at >= :since order by at;
+
 -- submit --
 -- The id makes it safe to send a request twice.
 insert into inbox (id, incident_id, kind, actor, data, at)

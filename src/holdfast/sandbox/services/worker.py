@@ -3,7 +3,8 @@
 Rule: an ordinary consumer. A job that fails goes back to the end of the queue
 with the time it was first queued, so that the age of the oldest job tells the truth. A job
 that holds no basket has it in the cache, under the epoch that is looked up for each job. The first
-process of a region speaks for the further ones: they tell it what they did through the cache.
+process of a region speaks for the further ones: they tell it what they did through the cache. When
+it starts it sets aside the jobs whose basket is nowhere, for somebody to look at.
 """
 
 import json
@@ -39,6 +40,7 @@ class Workers:
         self.log = started.log
         self.stop = threading.Event()
         self.queue = f"queue:{started.region}"
+        self.aside = f"aside:{started.region}"
         self.told = f"worked:{started.region}"
         self.is_extra = started.extra is not None
         self.threads = self.shape.workers * (EXTRA_SIZE if self.is_extra else 1)
@@ -91,6 +93,27 @@ class Workers:
             if taken is not None:
                 self._work(json.loads(taken[1]), rng)
 
+    def set_aside(self) -> None:
+        """Move the jobs whose basket is not where it should be to a list beside the queue."""
+        waiting = cast("list[bytes]", self.cache.lrange(self.queue, 0, -1))
+        slim = [line for line in waiting if "basket" not in json.loads(line)]
+        if not slim:
+            return
+        epoch = self._epoch()
+        keys = [self._basket_key(json.loads(line)["order"], epoch) for line in slim]
+        baskets = cast("list[bytes | None]", self.cache.mget(keys))
+        lost = [line for line, found in zip(slim, baskets, strict=True) if found is None]
+        for line in lost:
+            if self.cache.lrem(self.queue, 1, line.decode()):
+                self.cache.lpush(self.aside, line)
+        self.log.warning("jobs set aside", jobs=len(lost), aside=self.aside)
+
+    def _epoch(self) -> int:
+        return int(cast("bytes | None", self.cache.get(self.shape.basket_epoch)) or 0)
+
+    def _basket_key(self, order: int, epoch: int) -> str:
+        return f"{self.shape.basket_prefix}{epoch}:{order}"
+
     def _work(self, job: dict[str, Any], rng: random.Random) -> None:
         began, failed = time.perf_counter(), False
         try:
@@ -131,9 +154,7 @@ class Workers:
 
     def _cached_basket(self, order: int) -> dict[str, Any]:
         """Fetch the basket of a slim job. Raises LookupError when it is not where it should be."""
-        shape = self.shape
-        epoch = int(cast("bytes | None", self.cache.get(shape.basket_epoch)) or 0)
-        key = f"{shape.basket_prefix}{epoch}:{order}"
+        key = self._basket_key(order, self._epoch())
         found = cast("bytes | None", self.cache.get(key))
         if found is None:
             raise LookupError(f"no basket at {key}")
@@ -146,6 +167,8 @@ def run(started: Started) -> None:
     workers = Workers(started)
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: workers.stop.set())
+    if not started.extra:
+        workers.set_aside()
     server = None if started.extra else _serve(workers, started)
     threads = [
         threading.Thread(target=workers.run, args=(n,), name=f"worker-{n}")
