@@ -72,7 +72,8 @@ def started_systemd(units: dict[str, str]) -> Iterator[OwnSystemd]:
         pytest.skip("systemd is not installed; apt-get install systemd util-linux")
     mounted = _cgroups()
     if mounted is None or not _may_unshare():
-        pytest.skip("a systemd of its own needs root, for its namespaces, and cgroup2")
+        # The first words are what HOLDFAST_LEFT_OUT names, see conftest.
+        pytest.skip("own systemd: it needs root, for its namespaces, and a writable cgroup2")
     directory = short_directory("sd")
     for name, text in units.items():
         unit = directory / "config" / "systemd" / "user" / f"{name}.service"

@@ -122,6 +122,18 @@ def test_the_whole_service_at_once_would_leave_none(balancer: Balancer) -> None:
     assert drain(balancer).observe("shop", {})["reachable"] is False
 
 
+def test_a_server_that_fits_another_regions_pattern_too_is_left_alone(balancer: Balancer) -> None:
+    place = {"socket": balancer.admin, "backend": "shop", "server": "shop-{region}*"}
+    # `no*` is meant for the region `no`, and fits what is of `north` as well.
+    shop = Service(name="shop", regions=("no", "north"), control={"pool": {"haproxy": place}})
+    action = TurnPool(catalogue(shop), "drain")
+
+    seen = action.observe("shop@no", {})
+
+    assert not seen["reachable"]
+    assert "shop-north may be of another region too" in seen["why"]
+
+
 def test_what_a_person_set_to_maintenance_stays_theirs(balancer: Balancer) -> None:
     balancer.tell("set server shop/shop-north state maint")
     out, back = drain(balancer), undrain(balancer)

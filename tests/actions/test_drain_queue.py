@@ -82,8 +82,22 @@ def test_the_oldest_messages_are_parked_as_many_as_were_meant(
     assert action.repeatability is Repeatability.IDEMPOTENT
     plane = {"plane": "valkey jobs", "now": "100 wait", "intended": "75 wait, 25 parked"}
     assert asked.pre_image["planes"] == [plane]
-    now = {"now": "25 parked by this step", "reached": True}
+    # A queue fills again: that says nothing against the step.
+    now = {"now": "25 parked by this step", "reached": True, "lasting": False}
     assert action.probe(asked).data["planes"] == [{**plane, **now}]
+
+
+def test_the_server_remembers_whether_the_messages_went_back(
+    valkey_server: Valkey, client: valkey.Valkey
+) -> None:
+    action = drain(valkey_server)
+    asked = attempt(action, max=25)
+    action.perform(asked)
+    before = action.probe(asked).data["undone"]
+    action.undo(asked)
+    client.lpush("jobs", 200)  # so it does not read as before any more
+
+    assert (before, action.probe(asked).data["undone"]) == (False, True)
 
 
 def test_what_came_after_the_look_is_not_drained(

@@ -175,6 +175,15 @@ def test_only_a_node_of_the_allow_list_can_be_named(cordon: CordonNode, name: st
     assert refused.value.field in {"params.node", "target"}
 
 
+def test_a_node_that_fits_another_regions_pattern_too_is_not_taken(running: Emulated) -> None:
+    described = running.catalogue(
+        regions=("eu", "eu-west"), deployment="{service}-{region}", nodes=["pool-{region}-*"]
+    )
+
+    with pytest.raises(BadInputError, match="may be of eu-west too"):
+        CordonNode(described).observe("web@eu", {"node": "pool-eu-west-1"})
+
+
 def test_a_service_without_nodes_can_not_lose_one(running: Emulated) -> None:
     with pytest.raises(BadInputError, match=r"no control\.kubernetes\.nodes"):
         CordonNode(running.catalogue()).observe("web", ONE)

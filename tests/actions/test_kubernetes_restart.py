@@ -145,9 +145,9 @@ def test_a_rollout_that_is_not_through_in_time_goes_on_and_is_not_restarted_agai
     assert seen.effect is Effect.PRESENT
     assert "a rollout is under way" in restart.observe("web", {})["why"]
     assert reached(seen.data) == [False]
-    assert seen.data["planes"][0]["under_way"], "so the verification waits for it"  # type: ignore[index]
+    assert seen.data["planes"][0]["under_way"], "so the verification waits for it"
     cluster.roll_out("web")
-    [plane] = restart.probe(asked).data["planes"]  # type: ignore[misc]
+    [plane] = restart.probe(asked).data["planes"]
     assert (plane["reached"], "under_way" in plane) == (True, False)
 
 
@@ -167,7 +167,7 @@ def test_a_rollout_that_kubernetes_gives_up_has_failed(
     assert outcome.error_category == "rollout_failed"
     assert "1 of 3 updated" in outcome.summary
     assert "exceeded quota" in outcome.summary
-    assert "under_way" not in restart.probe(asked).data["planes"][0]  # type: ignore[index]
+    assert "under_way" not in restart.probe(asked).data["planes"][0]
 
 
 @pytest.mark.parametrize("applied", [True, False])

@@ -87,9 +87,12 @@ def test_a_server_that_dribbles_is_left_when_the_time_is_over(tmp_path: Path) ->
         ({"exec": {"apiVersion": "v1", "command": "/bin/true"}}, "runs no program"),
         ({"auth-provider": {"name": "gcp"}}, "runs no program"),
         ({"tokenFile": "/nonexistent/token"}, "not found"),
+        ({"token": TOKEN, "as": "a-lesser-one"}, "acts as somebody else"),
+        ({"token": TOKEN, "as-groups": ["few-rights"]}, "acts as somebody else"),
+        ({"token": f"{TOKEN}\nand a second line"}, "its token or its address has a line break"),
     ],
 )
-def test_a_user_that_signs_in_by_a_program_is_refused(
+def test_a_user_whose_word_can_not_be_kept_is_refused_without_showing_it(
     running: Emulated, tmp_path: Path, user: Mapping[str, object], why: str
 ) -> None:
     assert why in why_not(kubeconfig(tmp_path / "user", running.url, user))

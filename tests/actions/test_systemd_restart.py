@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from holdfast.actions import build_actions
+from holdfast.actions.supervisord import Deadline
 from holdfast.actions.systemd import SYSTEMCTL, check_unit
 from holdfast.actions.systemd_restart import RestartUnit
 from holdfast.kernel.catalogue import Catalogue, Service
+from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import BadInputError
 from holdfast.response.ports import (
     ActionRequest,
@@ -26,6 +28,8 @@ UNITS = {
     "api-north": PROGRAM,
     "api-south": PROGRAM,
     "once": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "leaving": "[Service]\nExecStart=/bin/sleep 3600\nExecStop=/bin/sleep 2\n",
+    "part": "[Unit]\nPartOf=leaving.service\n[Service]\nExecStart=/bin/sleep 3600\n",
     "failing": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 7'\n",
     "slow": "[Service]\nType=notify\nExecStart=/bin/sleep 3600\n",
     "crashing": "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=always\nRestartSec=20ms\n"
@@ -69,6 +73,10 @@ def attempt(
 ) -> ActionRequest:
     pre_image = action.observe(target, {})
     return request("restart_service", target, pre_image=pre_image, timeout_s=timeout_s)
+
+
+def soon() -> Deadline:
+    return Deadline.after(SystemClock(), 10)
 
 
 def until(ready: Callable[[], bool]) -> None:
@@ -196,6 +204,25 @@ def test_what_systemd_restarted_by_itself_is_not_taken_for_ours(systemd: OwnSyst
 
     assert probed.effect is Effect.UNKNOWN
     assert "by systemd itself after a crash" in probed.evidence
+
+
+def test_a_unit_that_a_person_began_to_stop_after_the_look_is_not_started_again(
+    systemd: OwnSystemd,
+) -> None:
+    systemd.run("start", "leaving.service", "part.service")
+    action = restart(systemd)
+    place = action._place("leaving")  # to stand between its look and its restart
+    asked = attempt(action, "leaving")
+    seen, before = asked.pre_image, place.systemd.look(place.unit, soon())
+    systemd.run("stop", "--no-block", "leaving.service")
+
+    outcome = action._ended(place, before, place.systemd.restart(place.unit, soon()))
+
+    assert (outcome.effect, outcome.error_category) == (Effect.ABSENT, "changed_meanwhile")
+    assert "'stop' job queued" in outcome.summary
+    assert systemd.property("leaving", "ActiveState") == "deactivating"
+    assert seen["with_it"] == ["part.service"]
+    assert seen["planes"][0]["intended"] == "started anew, and with it part.service if it runs"
 
 
 @pytest.mark.promise("L8")

@@ -32,6 +32,12 @@ def test_a_boundary_and_its_people_reach_every_decision(tmp_path: Path) -> None:
     assert (here.timing.handoff_timeout_s, here.timing.commander_silent_s) == (60.0, 90.0)
 
 
+def test_no_contact_is_called_what_the_system_is_called(tmp_path: Path) -> None:
+    people = "  holdfast: {name: Us, members: [erin]}\n"
+    with pytest.raises(BadInputError, match="own name"):
+        protected(tmp_path, "action: '*', target: '*', authority: holdfast", people)
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [

@@ -69,7 +69,7 @@ def test_a_good_runbook_starts(site: Installed) -> None:
         ({"action": "restart_servce"}, "unknown action 'restart_servce'; did you mean"),
         (
             {"action": "rm_rf"},
-            "unknown action 'rm_rf'; known are clear_cache, command, disable_flag",
+            "unknown action 'rm_rf'; known are clear_cache, command, cordon_node",
         ),
         ({"expect": "is it better?"}, "column"),
         ({"expect": 'queue_ag{service="${entity}"} < 1 for 1s'}, "did you mean 'queue_age'?"),

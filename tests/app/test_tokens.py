@@ -101,6 +101,12 @@ def test_a_token_that_makes_no_sense_is_refused(
     assert ledger.system_seq() == 0
 
 
+@pytest.mark.parametrize("name", ["holdfast", " Holdfast "])
+def test_nobody_is_called_what_the_system_is_called(ledger: SqliteLedger, name: str) -> None:
+    with pytest.raises(BadInputError, match="own name"):
+        make(ledger, "direct", name=name)
+
+
 def test_an_agent_is_recorded_with_the_person_it_works_for(ledger: SqliteLedger) -> None:
     secret, _ = create_token(
         ledger, name="bot", kind="agent", scopes=["propose"], days=1, by=SYSTEM, now=NOW,

@@ -68,7 +68,8 @@ def people(
 
 def test_a_run_goes_from_charter_to_handoff_to_acceptance(people: dict[str, Person]) -> None:
     ann, erin = people["ann"], people["erin"]
-    words = ("charter", "set", "INC-1", "--objective", "it answers", "--because", "step by step")
+    why = ("--because", "step by step, password=hunter2")
+    words = ("charter", "set", "INC-1", "--objective", "it \x1b[2J answers", *why)
     allow = ("--allow", "restart_service:my-api")
     refused(ann(*words, *allow, "--commander", "an"), 2, "did you mean 'ann'?")
     refused(ann(*words, *allow, "--commander", "empty"), 2, "nobody speaks for 'empty'")
@@ -78,9 +79,14 @@ def test_a_run_goes_from_charter_to_handoff_to_acceptance(people: dict[str, Pers
     refused(ann(*words, "--allow", "fly:my-api", "--commander", "ann"), 1, "'fly' is unknown")
     said = ann(*words, *allow, "--commander", "ann")
     assert "ann commands until" in said.out
+    assert "noted" in ann("note", "INC-1", "whoever may direct may also say so").out
 
     shown = ann("charter", "show", "INC-1").out
     assert "allowed    restart_service on my-api" in shown
+    assert "left       2 restarts of my-api" in shown
+    assert "it  [2J answers" in shown
+    assert "password=[redacted]" in shown
+    assert "\x1b" not in ann("incident", "show", "INC-1").out
     assert "protected  restart_service on my-api is dba (erin)'s: theirs" in shown
     direct = ("direct", "INC-1", "restart_service", "my-api@eu", "--because", "it hangs")
     ann(*direct, "--expect", "up == 1 for 1s in each region")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.cli import output
 from holdfast.cli.showing import incident_text
 
 
@@ -58,6 +59,25 @@ def test_what_only_a_person_can_do_now_is_said() -> None:
     assert "  holdfast incident dismiss INC-1 --because TEXT" in shown
 
     assert "Next" not in list(incident_text(view(steps=[{**step, "status": "intended"}])))
+
+
+def test_a_person_who_has_to_choose_the_next_step_is_told_how() -> None:
+    waits = {"waiting_for": ["directive"], "mode": "guided"}
+    see_first = "holdfast direct INC-1 ACTION TARGET --expect CRITERION --because TEXT --dry-run"
+    bare = [line.strip() for line in incident_text(view(**waits))]
+    assert bare[bare.index(see_first) - 1].startswith("holdfast charter set INC-1 ")
+
+    charter = {"expires_at": "2030-01-01T12:00:00Z", "objective": "checkout works"}
+    ruled = [line.strip() for line in incident_text(view(**waits, charter=charter))]
+    assert see_first in ruled
+    assert not any(line.startswith("holdfast charter") for line in ruled)
+
+
+def test_a_line_break_in_somebodys_words_makes_no_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.fitted(["  HELD  bot: wait\n\nNext\n  holdfast thaw --because TEXT"])
+    assert capsys.readouterr().out == "  HELD  bot: wait  Next   holdfast thaw --because TEXT\n"
 
 
 def test_who_commands_and_to_whom_it_is_being_handed_is_said() -> None:

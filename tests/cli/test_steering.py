@@ -38,6 +38,25 @@ def test_a_mode_is_set_and_taken_back_without_a_running_serve(
     assert holdfast("incident", "verify", "_system").code == 0
 
 
+def test_what_is_sent_twice_under_a_key_is_set_once_whatever_happened_since(
+    here: Installed, holdfast: Holdfast
+) -> None:
+    here.describe()
+    freeze = ("freeze", "--because", "storage", "--idempotency-key", "k1")
+    thaw = ("thaw", "--because", "done", "--idempotency-key", "k2")
+    lower = ("mode", "observe", "--because", "an audit", "--idempotency-key", "k3")
+    for words in (freeze, thaw, lower):
+        first = holdfast(*words)
+        assert (first.code, holdfast(*words)) == (0, first)
+    holdfast(*freeze)
+
+    kinds = [record["kind"] for record in recorded(holdfast)]
+    assert [kinds.count(kind) for kind in ("frozen", "thawed", "mode_set")] == [1, 1, 1]
+    refused(holdfast(*thaw[:2], "another word", *thaw[3:]), 1, "used for something else")
+    refused(holdfast("freeze", "--because", "x" * 10_001), 2, "at most 10000")
+    refused(holdfast("freeze", "--because", "\udcff"), 2, "because is no text in UTF-8")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "fact"),
     [

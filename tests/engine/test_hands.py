@@ -103,11 +103,14 @@ class Gives(Raises):
         {"reachable": "yes"},
         {"reachable": True, "when": object()},
         {"reachable": True, "load": float("nan")},
+        {"reachable": True, "planes": "proxy"},
+        {"reachable": True, "planes": [{"plane": "proxy", "now": "ready"}]},
         ActionOutcome(ok=True, effect="present", summary="done"),  # type: ignore[arg-type]
         ActionOutcome(ok=True, effect=Effect.PRESENT, summary="done", output=b"raw"),  # type: ignore[arg-type]
         ActionOutcome(ok=True, effect=Effect.ABSENT, summary="done, and not there"),
         ProbeResult(effect="present", evidence="there"),  # type: ignore[arg-type]
         ProbeResult(effect=Effect.PRESENT, evidence="there", data={"at": object()}),
+        ProbeResult(effect=Effect.PRESENT, evidence="there", data={"planes": [{"plane": 7}]}),
     ],
 )
 def test_what_is_no_answer_tells_nothing_and_stops_nobody(given: object) -> None:

@@ -57,6 +57,12 @@ def test_text_without_a_zone_is_utc_and_other_text_is_an_error() -> None:
         parse_at("yesterday")
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_moment_that_utc_can_not_write_is_an_error_like_any_other(text: str) -> None:
+    with pytest.raises(ValueError, match="no moment in UTC"):
+        parse_at(text)
+
+
 def test_equal_values_have_equal_canonical_bytes_whatever_the_order_of_their_keys() -> None:
     one = canonical_json({"b": 1, "a": {"d": [1, 2], "c": "ü"}})
     other = canonical_json({"a": {"c": "ü", "d": [1, 2]}, "b": 1})

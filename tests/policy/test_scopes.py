@@ -31,6 +31,13 @@ def test_a_token_may_be_used_for_what_it_holds() -> None:
     assert authorize(TokenKind.AGENT, {Scope.PROPOSE}, Scope.PROPOSE).ok
 
 
+@pytest.mark.parametrize("held", [Scope.DIRECT, Scope.APPROVE])
+def test_whoever_may_start_a_step_may_also_stop_it_and_look(held: Scope) -> None:
+    assert authorize(TokenKind.PERSON, {held}, Scope.PROPOSE).ok
+    assert authorize(TokenKind.PERSON, {held}, Scope.DIAGNOSE).ok
+    assert not authorize(TokenKind.PERSON, {Scope.ADMIN}, Scope.PROPOSE).ok
+
+
 def test_an_agent_can_hold_reading_diagnosing_and_proposing_and_nothing_else() -> None:
     assert grantable(TokenKind.AGENT) == {Scope.READ, Scope.DIAGNOSE, Scope.PROPOSE}
     assert grantable(TokenKind.PERSON) == set(Scope)

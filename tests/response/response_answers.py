@@ -60,9 +60,9 @@ def answered(  # noqa: C901, PLR0911, PLR0912 - one row per command
             seen = play.symptom(command.series)
             return SymptomRead(symptom=seen, modes=play.modes, windows=windows)
         case Prepare():
-            return prepared(play, command)
+            return play.prepared(command)
         case Rehearse():
-            return Rehearsed(request=command.request, prepared=prepared(play, command.prepare))
+            return Rehearsed(request=command.request, prepared=play.prepared(command.prepare))
         case Look():
             return looked(play, command)
         case Intend() | Redo():

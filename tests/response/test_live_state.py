@@ -11,6 +11,7 @@ from holdfast.incident import Step, StepStatus
 from holdfast.kernel import Catalogue, Reason, Service, SignalKey, SignalSpec
 from holdfast.kernel.catalogue import SignalForm
 from holdfast.response import World
+from holdfast.response.contradictions import look_again_at
 from holdfast.response.events import Prepared
 from holdfast.response.live_state import digest, live_reasons, series_to_read
 from holdfast.response.ports import CheckResult, Health
@@ -198,6 +199,19 @@ def test_readings_that_exclude_each_other_refuse_and_both_are_named(name: str) -
     assert found.rule == "live state"
 
 
+def test_readings_of_different_moments_are_read_once_more_before_they_refuse() -> None:
+    """The service may have died between the sample and the check."""
+    [died] = refusals(prepared(instance("service_status", state="FATAL")))
+    later, before = step(proposed_at=NOW), step(proposed_at=NOW - timedelta(seconds=2))
+    assert look_again_at([died], later, NOW, WORLD) == NOW + timedelta(seconds=15)
+    assert look_again_at([died], before, NOW, WORLD) is None, "sampled after it was asked for"
+    assert look_again_at([died], later, NOW + timedelta(seconds=10), WORLD) is None
+
+    frozen = Reason(rule="freeze", ok=False, text="frozen")
+    for others in ([], [died, frozen], [frozen]):
+        assert look_again_at(others, later, NOW, WORLD) is None
+
+
 AGREE = {
     "a process that hangs": prepared(
         instance("service_status", state="RUNNING"), live={UP: now(0.0)}
@@ -244,10 +258,10 @@ def test_what_changes_by_itself_does_not_change_the_digest_and_what_somebody_did
     later = BEFORE | {"uptime_s": 9, "waiting": 40, "planes": [{"plane": "queue jobs",
         "now": "40 wait", "intended": "0 wait"}]}  # fmt: skip
 
-    assert digest(later) == digest(BEFORE)
+    assert digest("shop", later) == digest("shop", BEFORE)
     changes: list[dict[str, Any]] = [{"pid": 8}, {"state": "STOPPED"}, {"planes": []}]
     for change in changes:
-        assert digest(BEFORE | change) != digest(BEFORE)
+        assert digest("shop", BEFORE | change) != digest("shop", BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -266,12 +280,13 @@ def test_what_changes_by_itself_does_not_change_the_digest_and_what_somebody_did
 def test_what_a_target_writes_or_moves_by_itself_is_nobodys_change(
     then: dict[str, Any], soon_after: dict[str, Any]
 ) -> None:
-    assert digest(BEFORE | then) == digest(BEFORE | soon_after)
+    assert digest("shop", BEFORE | then) == digest("shop", BEFORE | soon_after)
 
 
 def test_a_target_that_changed_since_the_dry_run_refuses_and_says_what_changed() -> None:
-    one = step(seen=digest(BEFORE)[:16])
+    one = step(seen=digest("shop@east", BEFORE)[:16])
     assert refusals(prepared(pre_image=BEFORE), one) == []
+    assert refusals(prepared(pre_image=BEFORE), step(seen=digest("shop@west", BEFORE))) != []
 
     event = prepared(pre_image=BEFORE | {"pid": 8}, assumed=BEFORE)
     [changed] = refusals(event, one)

@@ -1,14 +1,18 @@
 """A person directs, rehearses, undoes, skips and reports; an agent suggests. One step at a time."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from holdfast.incident import Kind, Phase, StepStatus
-from holdfast.response.commands import Intend
+from holdfast.response.commands import Intend, Prepare
+from holdfast.response.events import Asked
+from holdfast.response.store import Request
 from tests.response.response_parts import Play
-from tests.response.response_world import BOT, GOOD, runbook, world
+from tests.response.response_world import BOT, CRITERION, GOOD, runbook, world
+from tests.scene import DANA
 
 NO_FIT = runbook("${entity}", incident_type="service_down")
 PLANES = [{"plane": "proxy shop-api", "now": "ready", "intended": "drain"}]
@@ -168,8 +172,7 @@ def test_a_target_that_changed_since_the_dry_run_is_left_alone() -> None:
         (" \n", "no reason is given"),
         ("Its queue stands still!", "that is a suggestion's text"),
         ("its  QUEUE stands still", "that is a suggestion's text"),
-        ("put it right", "that is a runbook's text"),
-        ("Step 1", "that is a runbook's step's text"),
+        ("\uff29\uff34\uff33 queue stands still", "that is a suggestion's text"),
         ("Try the other pool.", "that is an agent's note's text"),
     ],
 )
@@ -179,6 +182,33 @@ def test_a_directive_is_given_in_a_persons_own_words(because: str, whose: str) -
     assert suggested(play).ok
 
     assert whose in refused(play, because=because)
+
+
+@pytest.mark.parametrize(
+    ("because", "fits", "whose"),
+    [
+        ("put right what stands still", True, "that is a runbook's text"),
+        ("start it again at once", True, "that is a runbook's step's text"),
+        ("start it", True, None),
+        ("put right what stands still", False, None),
+    ],
+)
+def test_only_whole_sentences_of_a_runbook_of_this_incident_are_no_reason(
+    because: str, whose: str | None, *, fits: bool
+) -> None:
+    book = replace(
+        runbook("${entity}", incident_type="high_error_rate" if fits else "service_down"),
+        title="Put right what stands still",
+        services=("shop-db",),
+    )
+    [step] = book.steps
+    titles = ("Start it again at once", "Start it")
+    book = replace(book, steps=tuple(replace(step, title=title) for title in titles))
+    play = Play(world=world(book), observed=OBSERVED).open().run().wait(3)
+
+    answer = play.direct(because=because)
+    assert answer.ok is (whose is None), answer.message
+    assert (whose or "") in answer.message
 
 
 def test_the_text_of_a_hypothesis_is_no_reason() -> None:
@@ -198,8 +228,9 @@ def test_what_a_person_noted_may_be_said_again() -> None:
 def test_an_approval_takes_own_words_and_a_whole_or_half_hash() -> None:
     play = Play(world=world(runbook("${entity}", impact="high"))).open().run()
     digest = play.state.steps[0].hash
+    text = play.state.hypotheses[0]["text"]
 
-    assert "own words" in refused(play, "approve", step_id="S1", hash=digest, because="Step 1")
+    assert "own words" in refused(play, "approve", step_id="S1", hash=digest, because=text)
     for part in (digest[:11], digest[-11:], digest[3:20], 7):
         assert "is not that of step S1" in refused(
             play, "approve", step_id="S1", hash=part, because="read it"
@@ -257,3 +288,41 @@ def test_a_second_directive_is_told_which_step_it_waits_for_and_whose() -> None:
     play.level(GOOD)
     play.wait(15)
     assert play.phase() is Phase.RESOLVED
+
+
+# --- a directive is a current instruction
+
+
+def test_a_directive_that_a_hold_overtakes_is_taken_back_and_not_done_at_the_resume() -> None:
+    play = held()
+    play.stop_at = (Prepare,)
+    assert play.direct().ok
+    [waits] = play.state.steps
+    assert waits.status is StepStatus.PROPOSED
+    play.stop_at = ()
+    play.ask("hold", because="wait for the database team")
+    [taken_back] = play.state.steps
+    assert taken_back.status is StepStatus.BLOCKED
+    assert "direct it anew" in str(taken_back.verdict)
+
+    play.wait(600)
+    assert play.ask("resume", because="they are done").ok
+    assert play.count(Intend) == 0
+    assert play.direct().ok
+    assert play.count(Intend) == 1
+
+
+@pytest.mark.parametrize(("waited_s", "done"), [(299, 1), (301, 0), (-3600, 1)])
+def test_a_directive_that_nobody_was_there_to_judge_is_not_done_later(
+    waited_s: float, done: int
+) -> None:
+    play = held()
+    data = {"action": "rollback_deploy", "target": "shop-api", "because": "it broke with it"}
+    asked = Request(
+        id="r-x", n=1, incident_id="INC-1", kind="direct", actor=DANA,
+        data=data | {"expect": [CRITERION]}, at=play.now - timedelta(seconds=waited_s),
+    )  # fmt: skip
+    play.run(Asked(request=asked, refusal=None))
+
+    assert play.count(Intend) == done
+    assert ("ask anew" in play.answers["r-x"].message) is not bool(done)

@@ -7,6 +7,7 @@ import pytest
 
 from holdfast.incident import Kind, Phase
 from holdfast.kernel import Actor, ActorKind
+from holdfast.policy import Boundary
 from holdfast.response.commands import Intend, LookAgain, Probe, SendPage
 from tests.response.response_parts import Play
 from tests.response.response_world import BOT, GOOD, NOBODY_KNOWS, world
@@ -191,3 +192,18 @@ def test_a_silent_commander_s_place_is_taken_by_whoever_was_called() -> None:
     assert "dana has said nothing" in play.held()
     assert play.ask("accept", actor=ERIN).ok  # of the team, the second level
     assert (play.state.commander, play.held()) == ("erin", "")
+
+
+def test_what_belongs_to_others_is_handed_to_them_and_directed_by_them() -> None:
+    theirs = Boundary(action="restart_service", target="shop-api@east", authority="team")
+    play = commanded()
+    play.world = replace(play.world, boundaries=(theirs,))
+    step = {"action": "restart_service", "target": "shop-api@east"}
+    play.direct(**step)
+    assert "crosses a boundary: it belongs to team" in play.held()
+
+    assert play.ask("handoff", to="team", because="theirs").ok
+    assert play.ask("accept", actor=ERIN).ok
+    play.direct(actor=ERIN, **step)
+    assert play.count(Kind.STEP_INTENDED) == 1
+    assert play.last(Kind.STEP_INTENDED)["target"] == "shop-api@east"

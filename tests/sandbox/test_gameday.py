@@ -60,6 +60,14 @@ def test_runs_come_in_rounds_with_the_seed() -> None:
 def test_as_many_runs_go_side_by_side_as_the_processors_carry() -> None:
     assert [default_jobs(processors) for processors in (1, 2, 64)] == [3, 6, 6]
     assert 3 <= default_jobs() <= 6
+    assert [default_jobs(each, guided=True) for each in (1, 2, 64)] == [2, 4, 6]
+
+
+def test_the_guided_runs_are_those_that_people_direct() -> None:
+    names = [plan.name for plan in plans_of([], runs=1, seed=0, guided=True)]
+    assert len(names) == len(set(names)) == 7
+    assert not set(names) & {plan.name for plan in plans_of([], runs=1, seed=0)}
+    assert [plan.name for plan in plans_of(["failover"], runs=1, seed=0)] == ["failover"]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,12 @@ ANSWERS: tuple[tuple[object, ...], ...] = (
     (), (), (SUCCEEDED,), (NO_EFFECT,), (NOBODY_KNOWS, NO_EFFECT), (LOST,), (LOST, LOST)
 )  # fmt: skip
 ALLOWED = (DEEDS, DEEDS[:1], DEEDS[1:3], DEEDS[3:6], DEEDS[6:])
+LIMITS = (
+    Limits(),
+    Limits(four_eyes=True),
+    Limits(actions_per_incident=2, actions_per_installation=4),
+    Limits(always_approve=frozenset({"failover_db", "restart_service"})),
+)
 STANDING = Boundary(action="failover_db", target="*", authority="team")
 HOLDERS = {"team": frozenset({"ravi"})}
 DEATHS = (Prepare, Intend, Redo, Probe, ReadSamples, Confirm, MakePacket, LookAgain)
@@ -103,7 +109,7 @@ class Commanded(RuleBasedStateMachine):
         mode=("guided", "guided", "supervised", "autonomous", "autonomous"),
         kind=tuple(Repeatability),
         impact=("low", "low", "high"),
-        four_eyes=(True, False),
+        limits=LIMITS,
         standing=(True, False),
         frozen=(False, False, True),
     )
@@ -113,7 +119,7 @@ class Commanded(RuleBasedStateMachine):
         mode: str,
         kind: Repeatability,
         impact: str,
-        four_eyes: bool,  # noqa: FBT001
+        limits: Limits,
         standing: bool,  # noqa: FBT001
         frozen: bool,  # noqa: FBT001
     ) -> None:
@@ -125,7 +131,7 @@ class Commanded(RuleBasedStateMachine):
             runbook(*plan, impact=impact),
             mode=mode,
             kind=kind,
-            limits=Limits(four_eyes=four_eyes),
+            limits=limits,
             boundaries=(STANDING,) if standing else (),
             holders=HOLDERS,
             change_freezes=(days,) if frozen else (),
@@ -175,6 +181,11 @@ class Commanded(RuleBasedStateMachine):
         for key, entry in self.stage.log.items():
             if entry.incident_id != "INC-1":
                 self.stage.log[key] = replace(entry, settled=True)
+
+    @move(region=("east", "west"))
+    def the_trouble_is_back(self, region: str) -> None:
+        self.stage.level(BAD)
+        self.stage.trouble_is_back(region)
 
     # --- workers
 
@@ -256,9 +267,10 @@ class Commanded(RuleBasedStateMachine):
     # --- what people ask of the incident
 
     def ask(self, kind: str, actor: Actor = DANA, **data: Any) -> None:  # noqa: ANN401 - any words
-        """Ask in words of one's own; an agent is turned away at the door."""
+        """Ask in words of one's own. The door lets an agent direct and approve, by mistake."""
         self.asked += 1
-        turned_away = actor is BOT and kind not in {"hold", "note", "propose", "look"}
+        at_the_door = kind not in {"hold", "note", "propose", "look", "direct", "approve"}
+        turned_away = actor is BOT and at_the_door
         words = {"because": f"I say so, for the {self.asked}. time", **data}
         refusal = "an agent can't" if turned_away else None
         if self.stage.ask(kind, actor=actor, refusal=refusal, **words).ok:
@@ -267,10 +279,10 @@ class Commanded(RuleBasedStateMachine):
     @move(deed=DEEDS, actor=PEOPLE, criteria=(1, 1, 1, 0))
     def a_person_directs(self, deed: tuple[str, str], actor: Actor, criteria: int) -> None:
         action, target = deed
-        params = {"by": self.asked % 4} if action == "scale_up" else {}
+        params = {"by": self.asked % 6} if action == "scale_up" else {}
         self.ask(
             "direct", actor, action=action, target=target, params=params,
-            expect=[CRITERION] * criteria,
+            expect=[CRITERION] * criteria, when=["false"] if self.asked % 5 == 0 else [],
         )  # fmt: skip
 
     @move(

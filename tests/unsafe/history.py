@@ -12,7 +12,7 @@ from holdfast.incident import Record
 
 _ENDED = {"resolved", "dismissed", "merged", "closed"}
 _OUTCOMES = {"step_finished", "step_reconciled", "step_settled"}
-_HANDED = {"takeover_accepted", "takeover_refused", "takeover_recalled"}
+_HANDED = {"takeover_accepted", "takeover_refused", "takeover_recalled", "charter_set"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from tests.unsafe.history import same_place
 
 TEN_MINUTES, HOUR = timedelta(minutes=10), timedelta(hours=1)
 RESTARTS_MOST, INSTANCES_MOST = 2, 3
-OF_THE_INCIDENT_MOST, OF_ALL_MOST = 20, 60
 SHARE_MOST = 0.5
 WHOLE_SERVICE = {"rollback_deploy", "disable_flag", "failover_db", "clear_cache", "drain_queue"}
 
@@ -20,6 +19,12 @@ WHOLE_SERVICE = {"rollback_deploy", "disable_flag", "failover_db", "clear_cache"
 def with_criteria(case: Case) -> Objections:
     if not [text for text in case.intent["criteria"] if text.strip()]:
         yield "nothing says what recovered would mean"
+
+
+def as_assumed(case: Case) -> Objections:
+    """What the oracle can tell of a precondition: one that is never so, is not so."""
+    if "false" in case.proposal.data.get("when", ()):
+        yield "its precondition does not hold"
 
 
 def retried(case: Case) -> Objections:
@@ -89,10 +94,14 @@ def too_many(case: Case) -> Objections:
         elif sum(before) + wanted > INSTANCES_MOST and not case.raised("instances_added_max"):
             yield "more than three instances"
     own = [e for e in case.around.log if e.incident_id == "INC-1" and _within(e.at, now, HOUR)]
-    if len(own) >= OF_THE_INCIDENT_MOST and not case.raised("actions_per_incident"):
+    if len(own) >= case.around.world.limits.actions_per_incident and not case.raised(
+        "actions_per_incident"
+    ):
         yield "the incident acts too often"
     of_all = [e for e in case.around.log if _within(e.at, now, HOUR)]
-    if len(of_all) >= OF_ALL_MOST and not case.raised("actions_per_installation"):
+    if len(of_all) >= case.around.world.limits.actions_per_installation and not case.raised(
+        "actions_per_installation"
+    ):
         yield "the installation acts too often"
 
 
@@ -144,6 +153,7 @@ def overridden(case: Case) -> Objections:
 
 LIMITS: tuple[Callable[[Case], Objections], ...] = (
     with_criteria,
+    as_assumed,
     retried,
     too_often,
     too_many,

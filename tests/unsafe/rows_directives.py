@@ -110,18 +110,15 @@ def words_of_a_hypothesis(_directory: Path) -> Met:
 
 
 @ROWS.unsafe(
-    "An approval whose reason is the title of the runbook",
+    "An approval whose reason is the text of a hypothesis",
     stops=Stop.REQUEST,
     way_out=OWN_WORDS,
 )
-def approval_in_the_runbooks_words(_directory: Path) -> Met:
+def approval_in_words_of_a_hypothesis(_directory: Path) -> Met:
     stage = without_a_runbook()
     stage.direct(action="failover_db", target="shop-db")
-    return stage.meets(
-        lambda: stage.ask(
-            "approve", step_id="S1", hash=stage.state.steps[0].hash, because="Put it right"
-        )
-    )
+    words = {"hash": stage.state.steps[0].hash, "because": stage.state.hypotheses[0]["text"]}
+    return stage.meets(lambda: stage.ask("approve", step_id="S1", **words))
 
 
 @ROWS.unsafe(

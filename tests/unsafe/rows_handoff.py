@@ -237,3 +237,21 @@ def unanswered_approval(_directory: Path) -> Met:
     stage = without_a_runbook()
     stage.direct(action="failover_db", target="shop-db")
     return stage.meets(lambda: stage.wait(700), stage.held)
+
+
+@ROWS.unsafe(
+    "A clock that is set back after the last step: the silence before it seems to go on",
+    stops=Stop.TIMER,
+    way_out="Set the clock right; whoever is called takes over, and is called once",
+)
+def clock_set_back_in_a_silence(_directory: Path) -> Met:
+    stage = commanded()
+    stage.now += timedelta(minutes=50)
+    stage.direct()
+    stage.wait(60)
+    stage.now -= timedelta(minutes=45)
+    assert stage.charter(expires_at=format_at(stage.now + timedelta(minutes=1))).ok
+    met = left_alone(stage, 120)
+    called = [r for r in stage.records if r.data.get("asks") and r.data["level"] == 1]
+    assert len(called) == 1, "it calls the same person again and again"
+    return met

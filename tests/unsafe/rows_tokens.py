@@ -94,6 +94,16 @@ def agent_past_the_door(_directory: Path) -> Met:
     return stage.meets(stage.directing(by=BOT), lambda: stage.blocked("authority"))
 
 
+@ROWS.unsafe(
+    "An agent's approval that came past the door",
+    stops=Stop.GUARD,
+    way_out=A_PERSON,
+)
+def agent_s_approval_past_the_door(_directory: Path) -> Met:
+    stage = waiting()
+    return stage.meets(stage.approving(by=BOT), lambda: stage.blocked("approval"))
+
+
 @ROWS.unsafe("A service's token directs a step", stops=Stop.TOKEN, way_out=A_PERSON)
 def service_directs(directory: Path) -> Met:
     with office(directory) as place:

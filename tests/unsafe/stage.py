@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.incident import Draft, Kind
-from holdfast.kernel import Actor, ActorKind, Reason, SignalKey
+from holdfast.kernel import SYSTEM, Actor, ActorKind, Reason, SignalKey, format_at
 from holdfast.policy import Verdict
 from holdfast.response.commands import Intend, Prepare
 from holdfast.response.events import Prepared
@@ -22,7 +22,7 @@ from holdfast.response.world import ActionFacts, World
 from holdfast.runbooks import Runbook
 from tests.response.response_parts import Play
 from tests.response.response_world import runbook, world
-from tests.scene import DANA, START
+from tests.scene import DANA, START, signal
 from tests.unsafe.case import Around
 from tests.unsafe.oracle import against_repeating, objections
 from tests.unsafe.situation import Met
@@ -122,23 +122,40 @@ class Stage(Play):
                     raise ObjectionError("; ".join(found))
         Play._write(self, drafts)
 
+    def trouble_is_back(self, region: str) -> None:
+        """Let detection say so, as it does of an incident that was resolved a while ago."""
+        self.ask(
+            "trouble_is_back",
+            actor=SYSTEM,
+            severity="critical",
+            services=["shop-api"],
+            regions=[region],
+            signals=[signal(region, high=0.4)],
+            baselines={},
+            changes=[],
+            reasons=[],
+            started_at=format_at(self.now),
+            opened_by="composite",
+            why="2 critical readings",
+        )
+
     def performed(self) -> int:
         """Count what was performed, first tries and repeats."""
         return sum(self.count(kind) for kind in _PERFORMING)
 
-    def _found(self, name: str) -> dict[str, Any]:
-        return {**Play._found(self, name), **self.found.get(name, {})}
-
-    def _samples(self, key: SignalKey, count: int = 30) -> list[tuple[datetime, float]]:
-        if key.signal in self.unsampled:
-            return []
-        return Play._samples(self, key, count)
+    def samples(self, key: SignalKey, count: int = 30) -> list[tuple[datetime, float]]:
+        return [] if key.signal in self.unsampled else Play.samples(self, key, count)
 
     def prepared(self, command: Prepare, **more: Any) -> Prepared:  # noqa: ANN401 - any field
         """Tell the guard also what all incidents intended, as the engine does."""
         log = tuple(self.log.values())
         near = [each for each in log if each.target in command.siblings and not each.settled]
         told = Play.prepared(self, command, **{"rate": log, "siblings_acting": near, **more})
+        checks = {
+            name: replace(result, data={**result.data, **self.found.get(name, {})})
+            for name, result in told.checks.items()
+        }
+        told = replace(told, checks=checks)
         if self.meanwhile is not None:
             happens, self.meanwhile = self.meanwhile, None
             happens()

@@ -135,10 +135,18 @@ class DrainQueue:
             found.effect is Effect.PRESENT,
         )
         planes = [
-            compared(str(each["plane"]), now=now, intended=str(each["intended"]), reached=reached)
+            # It fills again, and a person may replay or throw away what is parked.
+            compared(
+                str(each["plane"]),
+                now=now,
+                intended=str(each["intended"]),
+                reached=reached,
+                lasting=False,
+            )
             for each in request.pre_image.get("planes", ())
         ]
-        return replace(found, data={**found.data, "planes": planes})
+        data = {**found.data, **self._undone(control, request), "planes": planes}
+        return replace(found, data=data)
 
     def undo(self, request: ActionRequest) -> ActionOutcome:
         control, queue, _ = self._place(request.target, request.params)
@@ -163,6 +171,15 @@ class DrainQueue:
         if outcome.error_category == "changed_meanwhile":
             return replace(outcome, error_category="changed_since")
         return outcome
+
+    def _undone(self, control: Mapping[str, Any], request: ActionRequest) -> dict[str, bool]:
+        """Read whether the messages went back, where the server can be asked that."""
+        try:
+            with ValkeyTarget(str(control["url"]), self._clock, LOOK_S) as server:
+                known = server.remembered(f"{request.idempotency_key}/undo")
+        except TargetUnreachableError:
+            return {}
+        return {"undone": known is not None and known[0] == "done"}
 
     def _move(
         self, server: ValkeyTarget, request: ActionRequest, way: _Way, page: int

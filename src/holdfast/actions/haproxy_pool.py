@@ -15,16 +15,25 @@ from holdfast.kernel.catalogue import Catalogue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A backend, and the names of those of its servers that the action is about."""
+    """A backend, and the names of those of its servers that the action is about.
+
+    `elsewhere` are the patterns of the service's other regions.
+    """
 
     proxy: HaProxy
     patterns: tuple[str, ...]
+    elsewhere: tuple[str, ...] = ()
 
     def is_mine(self, server: Server) -> bool:
         return any(fnmatchcase(server.name, pattern) for pattern in self.patterns)
 
     def mine(self, servers: Sequence[Server]) -> list[Server]:
         return [each for each in servers if self.is_mine(each)]
+
+    def of_two_regions(self, servers: Sequence[Server]) -> list[str]:
+        """Name those that fit another region's pattern as well: eu* fits what is of eu-west."""
+        mine = [each.name for each in self.mine(servers)]
+        return [name for name in mine if any(fnmatchcase(name, each) for each in self.elsewhere)]
 
     def plane(self, name: str) -> str:
         """Name the place of a server for `planes`."""
@@ -37,7 +46,12 @@ def pool_of(catalogue: Catalogue, action: str, target: str) -> Pool:
     place = control["haproxy"]
     proxy = HaProxy(address=str(place["socket"]), backend=str(place["backend"]))
     pattern = str(place["server"])
-    return Pool(proxy=proxy, patterns=tuple(filled(pattern, service, each) for each in regions))
+    others = [each for each in service.regions if each not in regions and "{region}" in pattern]
+    return Pool(
+        proxy=proxy,
+        patterns=tuple(filled(pattern, service, each) for each in regions),
+        elsewhere=tuple(filled(pattern, service, each) for each in others),
+    )
 
 
 def share_out(servers: Sequence[Server], out: Collection[str]) -> float:
@@ -55,6 +69,11 @@ def why_not_out(
     if not pool.mine(servers):
         names = ", ".join(each.name for each in servers) or "none"
         return f"the backend has no server of {target}; its servers are {names}"
+    if both := pool.of_two_regions(servers):
+        return (
+            f"{', '.join(both)} may be of another region too, by control.pool.haproxy.server; write"
+            " a pattern that fits one region only"
+        )
     if out and not any(each.serves and each.name not in out for each in servers):
         listed = ", ".join(f"{each.name} is {each.words()}" for each in servers)
         return f"it would leave no server that serves: {listed}"

@@ -94,10 +94,20 @@ def node_of(catalogue: Catalogue, action: str, target: str, params: Mapping[str,
             " may be taken out",
             field="target",
         )
+    name = _chosen(action, params, patterns)
+    regional_ones = [str(each) for each in control["nodes"] if "{region}" in str(each)]
+    for other in service.regions:
+        theirs = [filled(each, service, other) for each in regional_ones]
+        if other != regions[0] and _matches(name, theirs):
+            raise BadInputError(
+                f"{action}: node {name!r} may be of {other} too, by control.{SECTION}.nodes; write"
+                " patterns that fit one region only",
+                field="params.node",
+            )
     return NodePlace(
         target=target,
         access=access_of(service, regions[0], control),
-        name=_chosen(action, params, patterns),
+        name=name,
         pool=patterns,
         loses_emptydir=bool(control.get("drain_loses_emptydir")),
     )

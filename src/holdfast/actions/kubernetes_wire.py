@@ -175,6 +175,12 @@ class ApiServer:
             raise TargetUnreachableError(
                 f"{self._where} can't be reached: {_words(error)}; nothing was sent"
             ) from error
+        except httpx2.LocalProtocolError:
+            # From None and without its words: they show the header, and that holds the token.
+            raise TargetUnreachableError(
+                f"{self._where}: its token or its address has a line break, or another sign that no"
+                " request may hold; nothing was sent"
+            ) from None
         except httpx2.HTTPStatusError as error:
             raise self._answered(error) from error
         except (
@@ -231,7 +237,13 @@ def _config(access: Access) -> SingleConfig:
         found = KubeConfig.from_service_account().get()
     else:
         path = Path(access.kubeconfig)
-        found = KubeConfig.from_dict(_mapping(path), fname=path).get(access.context)
+        read = _mapping(path)
+        found = KubeConfig.from_dict(read, fname=path).get(access.context)
+        if found is not None and _impersonates(read, found.context.user):
+            raise ConfigError(
+                "its user acts as somebody else (`as`), which Holdfast does not do; give it a"
+                " service account of its own, with no more rights than it needs"
+            )
     if found is None:
         raise ConfigError("it names no context")
     user = found.user or User()
@@ -262,6 +274,12 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise ConfigError("it holds no mapping")
     return read
+
+
+def _impersonates(read: Mapping[str, Any], user: str | None) -> bool:
+    """Say whether requests would have to carry another name: without it they had other rights."""
+    entries = (each["user"] or {} for each in read["users"] if each["name"] == user)
+    return any(str(key) == "as" or str(key).startswith("as-") for each in entries for key in each)
 
 
 def _is_loopback(host: str) -> bool:

@@ -121,7 +121,14 @@ def probe(place: Parking, clock: Clock, request: ActionRequest) -> ProbeResult:
     effect = effect if found else Effect.ABSENT
     reached = effect is Effect.PRESENT
     planes = [
-        compared(str(each["plane"]), now=now, intended=str(each["intended"]), reached=reached)
+        # It fills again, and whoever reads the parking queue takes away what is counted here.
+        compared(
+            str(each["plane"]),
+            now=now,
+            intended=str(each["intended"]),
+            reached=reached,
+            lasting=False,
+        )
         for each, now in zip(
             request.pre_image.get("planes", ()),
             (f"{waiting} wait", f"{parked} parked, {found} of them by this step"),

@@ -7,6 +7,7 @@ systemd goes on with a job whose systemctl was ended, so that leaves the effect 
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.actions import child
@@ -20,6 +21,8 @@ SYSTEM, USER = "system", "user"
 UNIT_CHARS_MAX = 255
 _UNIT = re.compile(r"[A-Za-z0-9_:.\\@][A-Za-z0-9_:.\\@-]*\.service", re.ASCII)
 _LINE = re.compile(r"^(\w+)=(.*)$", re.ASCII | re.MULTILINE)
+# What systemd restarts with a unit: what is a part of it, bound to it or requires it.
+_WITH_IT = ("ConsistsOf", "BoundBy", "RequiredBy")
 _PROPERTIES = (
     "LoadState",
     "LoadError",
@@ -35,6 +38,7 @@ _PROPERTIES = (
     "Job",
     "CanStart",
     "CanStop",
+    *_WITH_IT,
 )
 _OF_THE_MANAGER = ("UserspaceTimestamp", "UserspaceTimestampMonotonic")
 
@@ -51,7 +55,10 @@ def check_unit(unit: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A service unit as systemd has it. `invocation` is a new one for each start."""
+    """A service unit as systemd has it. `invocation` is a new one for each start.
+
+    `with_it` are the services that systemd restarts with it, where they run.
+    """
 
     load: str
     load_error: str
@@ -67,6 +74,7 @@ class Unit:
     job: int
     can_start: bool
     can_stop: bool
+    with_it: tuple[str, ...] = ()
 
     @property
     def is_up(self) -> bool:
@@ -113,9 +121,13 @@ class Systemd:
         return " ".join(named.get(name, "") for name in _OF_THE_MANAGER)
 
     def restart(self, unit: str, deadline: Deadline) -> child.Ended:
-        """Restart one unit and wait for it. Raises LostReplyError when its time was over."""
+        """Restart one unit and wait for it. Raises LostReplyError when its time was over.
+
+        In `fail` mode systemd refuses where a job of somebody else is there that says otherwise: a
+        unit that a person is stopping is not started again.
+        """
         limit_s = deadline.left_s()
-        ended = self._run(["restart", "--", unit], limit_s, deadline)
+        ended = self._run(["restart", "--job-mode=fail", "--", unit], limit_s, deadline)
         if ended.code is None:
             raise LostReplyError(
                 f"systemctl restart {unit} did not end within {limit_s:.1f} s and was ended;"
@@ -172,4 +184,9 @@ def _unit(named: dict[str, str]) -> Unit:
         job=int(named.get("Job") or 0),
         can_start=named.get("CanStart") == "yes",
         can_stop=named.get("CanStop") == "yes",
+        with_it=tuple(sorted(set(_services(" ".join(named.get(each, "") for each in _WITH_IT))))),
     )
+
+
+def _services(listed: str) -> Iterator[str]:
+    return (name for name in listed.split() if name.endswith(".service"))

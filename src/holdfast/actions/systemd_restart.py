@@ -5,7 +5,7 @@ after a crash are counted and told apart. It remembers no key of ours, and the c
 restart is made by us, so a worker that was paused in between restarts it again: probeable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ LOOK_S = 5.0
 OUTPUT_CHARS_MAX = 2000
 INTENDED = "started anew"
 NOT_REVERSIBLE = "no: what ran before is gone; a restart can only be followed by another restart"
+# By this systemd says that another job is there, and that it left it as it is.
+_DESTRUCTIVE = " is destructive ("
 _NOT_ALLOWED = ("access denied", "authentication required", "not permitted", "permission denied")
 
 
@@ -75,13 +77,14 @@ class RestartUnit:
         except TargetUnreachableError as error:
             return {**seen, "reachable": False, "why": bounded(error.message)}
         why = unit.why_not()
-        planes = [predicted(place.plane, now=unit.words(), intended=INTENDED)]
+        planes = [predicted(place.plane, now=unit.words(), intended=_intended(unit.with_it))]
         return {
             **seen,
             **_told(unit),
             "reachable": why is None,
             "why": why or "",
             "manager": manager,
+            "with_it": list(unit.with_it),
             "planes": [] if why else planes,
         }
 
@@ -124,7 +127,7 @@ class RestartUnit:
             plane = compared(
                 place.plane,
                 now=now.words(),
-                intended=INTENDED,
+                intended=_intended(before.get("with_it") or ()),
                 reached=reached,
                 under_way=bool(now.job) or now.active == "activating",
             )
@@ -137,6 +140,10 @@ class RestartUnit:
 
     def _ended(self, place: _Place, before: Unit, ended: Ended) -> ActionOutcome:
         """Say what came of it by what lies there now: systemctl's code alone says too little."""
+        if ended.code != 0 and _DESTRUCTIVE in ended.output:
+            said = bounded(" ".join(ended.output.split()), limit=300)
+            text = f"{place.instance} was not touched: a job of somebody else is there: {said}"
+            return refused("changed_meanwhile", text)
         try:
             # A look of its own time: the restart may have taken all that it was given.
             now = place.systemd.look(place.unit, Deadline.after(self._clock, LOOK_S))
@@ -208,6 +215,11 @@ def _failed(place: _Place, now: Unit, ended: Ended, output: str, *, touched: boo
         error_category="start_failed",
         output=output,
     )
+
+
+def _intended(with_it: Sequence[str]) -> str:
+    """Say what is to come of it, also for the services that the unit's file takes with it."""
+    return f"{INTENDED}, and with it {', '.join(with_it)} if it runs" if with_it else INTENDED
 
 
 def _told(unit: Unit) -> dict[str, Any]:

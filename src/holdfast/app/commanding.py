@@ -14,13 +14,15 @@ from holdfast.app.boundaries import boundaries_of, holders_of
 from holdfast.app.build import world
 from holdfast.app.desk import Desk
 from holdfast.app.installation import Installation, load_installation
+from holdfast.app.restarts_left import restarts_left
+from holdfast.engine.standing import stops_on
 from holdfast.escalation import packet
 from holdfast.incident.commanding import SYSTEM_OWNER
 from holdfast.incident.view import limits_used
 from holdfast.kernel.clock import format_at, parse_at
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy import Scope, TokenKind, read_charter
-from holdfast.response.viewing import packet_view
+from holdfast.response.viewing import packet_view, places_of
 from holdfast.runbooks.durations import parse_duration
 
 _PROTECTED = re.compile(r"(?P<action>[^:=\s]+):(?P<target>[^=\s]+)=(?P<who>[^:]+)(?::(?P<why>.*))?")
@@ -144,7 +146,9 @@ def current_packet(desk: Desk, incident_id: str) -> dict[str, Any]:
     here = world(load_installation(desk.directory), {})
     state, head = desk.state(incident_id)
     records = desk.ledger.records(incident_id)
-    return packet(packet_view(state, head, records, now=desk.clock.now(), world=here))
+    now = desk.clock.now()
+    stops = tuple(stops_on(desk.system.state(), here, places_of(state, here), now))
+    return packet(packet_view(state, head, records, now=now, world=here, stops=stops))
 
 
 def charter_view(desk: Desk, incident_id: str) -> dict[str, Any]:
@@ -174,6 +178,7 @@ def charter_view(desk: Desk, incident_id: str) -> dict[str, Any]:
             "restarts_per_target": limits.restarts_per_target,
             "instances_added_max": limits.instances_added_max,
         },
+        "restarts_left": restarts_left(desk, installation, state),
         "actions_left": max(0, limits.actions_per_incident - sum(used.values())),
     }
 
@@ -203,12 +208,12 @@ def charter_lines(view: Mapping[str, Any]) -> list[str]:
     protected = [*((charter or {}).get("boundaries") or ()), *view["standing_boundaries"]]
     lines += [f"  protected  {_protected(each, view['authorities'])}" for each in protected]
     lines.append(f"  left       {view['actions_left']} actions on this incident")
+    lines += [
+        f"  left       {count} restarts of {place}"
+        for place, count in view["restarts_left"].items()
+    ]
     lines += [f"  used       {what}: {count}" for what, count in view["limits_used"].items()]
     return lines
-
-
-def _words(allowed: Mapping[str, Any]) -> str:
-    return f"{allowed['action']} on {', '.join(allowed['targets'])}"
 
 
 def _protected(each: Mapping[str, Any], authorities: Mapping[str, Sequence[str]]) -> str:

@@ -11,11 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from holdfast.app.asking import check_same, request_id, wait_for_turn
+from holdfast.app.asking import (
+    check_same,
+    check_text,
+    request_id,
+    said_before,
+    wait_for_turn,
+    without_secrets,
+)
 from holdfast.app.ledger_place import database_address
 from holdfast.app.lock import somebody_works
 from holdfast.app.tokens import VARIABLE, Caller, SystemView, authenticate, require
-from holdfast.incident import State, fold, full, summary, timeline
+from holdfast.incident import Record, State, fold, full, summary, timeline
 from holdfast.incident.system import FROZEN, REFUSED, THAWED
 from holdfast.kernel.actor import Actor
 from holdfast.kernel.clock import Clock, SystemClock, format_at
@@ -24,11 +31,13 @@ from holdfast.ledger import ChainVerdict, Link, open_ledger
 from holdfast.ledger.address import is_there
 from holdfast.policy import Scope, freeze_applies, mode_applies
 from holdfast.response.asked import NEEDED_SCOPE
+from holdfast.response.ordering import CURRENT_S
 from holdfast.response.store import SYSTEM_CHAIN, Answer, Request
 
 _POLL_S = 0.05
 _ANSWER_S, _LOOKED_S = 15.0, 45.0
 _NOBODY_S = 0.2
+_LOOKS = frozenset({"look", "handoff", "resume", "did"})
 
 
 class Desk:
@@ -161,6 +170,7 @@ class Desk:
         The same `key` again gives the same answer, and has no second effect.
         """
         caller = self.allow(NEEDED_SCOPE[kind], f"`{kind}` on {incident_id}")
+        check_text(data)
         self.state(incident_id)
         asked = Request(
             id=request_id(caller.actor.token_id, incident_id, key),
@@ -168,14 +178,14 @@ class Desk:
             incident_id=incident_id,
             kind=kind,
             actor=caller.actor,
-            data=data,
+            data=without_secrets(data),
             at=self.clock.now(),
         )
         request = self.ledger.submit(asked)
         check_same(asked, request, key)
         serving = somebody_works(self.directory, self.ledger)
         # What reads everything first takes as long as the slowest check may.
-        answer_s = _LOOKED_S if kind == "look" or data.get("dry_run") else _ANSWER_S
+        answer_s = _LOOKED_S if kind in _LOOKS or data.get("dry_run") else _ANSWER_S
         answer = self._wait(request.id, answer_s if serving else _NOBODY_S)
         if answer is None:
             why = (
@@ -183,10 +193,11 @@ class Desk:
                 if serving
                 else f"no `holdfast serve` runs on {self.directory.resolve()}"
             )
+            soon = f" within {CURRENT_S / 60:.0f} minutes" if kind in {"direct", "undo"} else ""
             raise RefusedError(
                 f"`{kind}` on {incident_id} is recorded as request {request.n}, but {why}; it is "
-                f"judged and carried out once `holdfast serve` runs: see `holdfast incident show "
-                f"{incident_id}` then"
+                f"judged and carried out once `holdfast serve` runs{soon}: see `holdfast incident "
+                f"show {incident_id}` then"
             )
         if not answer.ok:
             raise RefusedError(answer.message)
@@ -206,21 +217,39 @@ class Desk:
             self.clock.wait(never, _POLL_S)
         return None
 
-    def freeze(self, scope: str, because: str) -> None:
+    def told(
+        self, kind: str, data: Mapping[str, Any], caller: Caller, key: str | None
+    ) -> Record | None:
+        """Give the `_system` record that this key already made; None where it made none yet."""
+        check_text(data)
+        if key is None:
+            return None
+        asked_id = request_id(caller.actor.token_id, SYSTEM_CHAIN, key)
+        return said_before(self.ledger.records(SYSTEM_CHAIN), asked_id, kind, data)
+
+    def tell(self, kind: str, data: Mapping[str, Any], caller: Caller, key: str | None) -> None:
+        """Write into the `_system` chain, under its key if there is one."""
+        keyed = {"request_id": request_id(caller.actor.token_id, SYSTEM_CHAIN, key)} if key else {}
+        self.ledger.append_system(kind, {**data, **keyed}, caller.actor, self.clock.now())
+
+    def freeze(self, scope: str, because: str, key: str | None = None) -> None:
         """Stop every mutating action in a scope."""
         from holdfast.app.scopes import check_freeze_scope  # as above
 
         caller = self.allow(Scope.PROPOSE, "`freeze`")
         check_freeze_scope(scope, self.directory)
         data = {"scope": scope, "because": because}
-        self.ledger.append_system(FROZEN, data, caller.actor, self.clock.now())
+        if self.told(FROZEN, data, caller, key) is None:
+            self.tell(FROZEN, data, caller, key)
 
-    def thaw(self, scope: str, because: str) -> None:
+    def thaw(self, scope: str, because: str, key: str | None = None) -> None:
         """End a freeze."""
         caller = self.allow(Scope.DIRECT, "`thaw`")
+        data = {"scope": scope, "because": because}
+        if self.told(THAWED, data, caller, key) is not None:
+            return
         frozen = self.system.state().freezes
         if scope not in frozen:
             known = ", ".join(sorted(frozen)) or "none"
             raise RefusedError(f"nothing is frozen under {scope!r}; frozen scopes: {known}")
-        data = {"scope": scope, "because": because}
-        self.ledger.append_system(THAWED, data, caller.actor, self.clock.now())
+        self.tell(THAWED, data, caller, key)

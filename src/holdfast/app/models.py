@@ -6,7 +6,7 @@ checked in `config` and `installation`.
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from holdfast.app.check_models import ChangesModel, ChecksModel
 from holdfast.app.control_models import ActionsModel, ControlModel
@@ -19,6 +19,7 @@ from holdfast.app.keeping_models import (
 )
 from holdfast.app.source_models import PrometheusModel
 from holdfast.app.strict import NAME, Dsn, Http, Strict
+from holdfast.kernel.actor import SYSTEM
 
 LISTEN = r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):\d{1,5}$"
 ModeName = Literal["observe", "guided", "supervised", "autonomous"]
@@ -201,3 +202,10 @@ class CatalogueModel(Strict):
 
     services: list[ServiceModel] = []
     contacts: dict[str, ContactModel] = {}
+
+    @field_validator("contacts")
+    @classmethod
+    def _nobody_is_the_system(cls, found: dict[str, ContactModel]) -> dict[str, ContactModel]:
+        if SYSTEM.id in found:
+            raise ValueError(f"{SYSTEM.id!r} is Holdfast's own name; name the contact otherwise")
+        return found

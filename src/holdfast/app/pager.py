@@ -42,6 +42,7 @@ class ContactPager:
 
 
 def _call(state: State, level: int) -> str:
-    """Name the call: a second handoff to the same contact is another page, not a repeat."""
-    handoff = state.handoff or {}
-    return f"handoff-{handoff['seq']}" if level == HANDOFF_LEVEL and handoff else str(level)
+    """Name the call by its record: a second one to the same contact is another page, no repeat."""
+    if level == HANDOFF_LEVEL and state.handoff:
+        return f"handoff-{state.handoff['seq']}"
+    return f"{(state.escalated or {}).get('seq', 0)}-{level}"

@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from holdfast.app.advice import nearest
+from holdfast.app.asking import KEY_CHARACTERS_MAX, request_id
 from holdfast.app.config import load_config
 from holdfast.app.desk import Desk
 from holdfast.app.installation import load_runbooks
 from holdfast.app.scopes import check_freeze_scope, check_target
+from holdfast.app.tokens import Caller
 from holdfast.incident.system import MODE_CLEARED, MODE_SET, OVERRIDE_GRANTED, OverrideFact
 from holdfast.kernel.clock import format_at
 from holdfast.kernel.errors import BadInputError, RefusedError
@@ -53,26 +55,31 @@ def _check_runbook(name: str, directory: Path) -> None:
         )
 
 
-def set_mode(desk: Desk, word: str, scope: str, because: str) -> None:
+def set_mode(desk: Desk, word: str, scope: str, because: str, key: str | None = None) -> None:
     """Lower the mode of a scope, or take that back with `configured`. Both need `direct`."""
     if word not in {CONFIGURED, *Mode}:
         known = ", ".join([*Mode, CONFIGURED])
         raise BadInputError(f"the mode {word!r} is unknown; choose {known}", field="mode")
     caller = desk.allow(Scope.DIRECT, f"`mode {word}`")
-    now = desk.clock.now()
+    kind, data = MODE_CLEARED, {"scope": scope, "because": because}
     if word != CONFIGURED:
-        data = {"scope": scope, "mode": word, "because": because}
-        desk.ledger.append_system(MODE_SET, data, caller.actor, now)
+        kind, data = MODE_SET, {**data, "mode": word}
+    if desk.told(kind, data, caller, key) is not None:
         return
     modes = desk.system.state().modes
-    if scope not in modes:
+    if kind == MODE_CLEARED and scope not in modes:
         names = ", ".join(sorted(modes)) or "none"
         raise RefusedError(f"no mode is set for {scope!r}; scopes with one: {names}")
-    desk.ledger.append_system(MODE_CLEARED, {"scope": scope, "because": because}, caller.actor, now)
+    desk.tell(kind, data, caller, key)
 
 
 def grant_override(
-    desk: Desk, incident_id: str, limit: str, because: str, target: str | None = None
+    desk: Desk,
+    incident_id: str,
+    limit: str,
+    because: str,
+    target: str | None = None,
+    key: str | None = None,
 ) -> OverrideFact:
     """Raise one named limit once for an incident, and tell the incident of it."""
     if limit not in RAISABLE:
@@ -81,6 +88,9 @@ def grant_override(
             field="limit",
         )
     caller = desk.allow(NEEDED_SCOPE["override"], f"`override` on {incident_id}")
+    asked = {"incident_id": incident_id, "limit": limit, "target": target, "because": because}
+    if (before := desk.told(OVERRIDE_GRANTED, asked, caller, key)) is not None:
+        return desk.system.state().overrides[before.data["override_id"]]
     state, _ = desk.state(incident_id)
     if state.ended:
         raise RefusedError(f"{incident_id} is {state.phase.value}; no step is left for an override")
@@ -88,7 +98,7 @@ def grant_override(
         check_target(target, desk.directory)
     now = desk.clock.now()
     fact = OverrideFact(
-        override_id=os.urandom(4).hex(),
+        override_id=_override_id(caller, incident_id, key),
         incident_id=incident_id,
         limit=limit,
         target=target,
@@ -96,15 +106,8 @@ def grant_override(
         why=because,
         expires_at=now + timedelta(seconds=VALID_S),
     )
-    data = {
-        "override_id": fact.override_id,
-        "incident_id": incident_id,
-        "limit": limit,
-        "target": target,
-        "because": because,
-        "expires_at": format_at(fact.expires_at),
-    }
-    desk.ledger.append_system(OVERRIDE_GRANTED, data, caller.actor, now)
+    more = {"override_id": fact.override_id, "expires_at": format_at(fact.expires_at)}
+    desk.tell(OVERRIDE_GRANTED, {**asked, **more}, caller, key)
     # The override holds from here on. This puts it into the incident's timeline and wakes whoever
     # has the incident in hand, to judge a waiting step anew.
     desk.ledger.submit(
@@ -119,6 +122,14 @@ def grant_override(
         )
     )
     return fact
+
+
+def _override_id(caller: Caller, incident_id: str, key: str | None) -> str:
+    """Name an override. One key names one, also where it is sent twice at once."""
+    if key is None:
+        return os.urandom(4).hex()
+    named = request_id(caller.actor.token_id, incident_id, f"override {key}"[:KEY_CHARACTERS_MAX])
+    return named.removeprefix("key-")[:8]
 
 
 def words(fact: OverrideFact) -> str:

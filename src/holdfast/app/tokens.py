@@ -211,6 +211,11 @@ def _check_words(name: str, kind: TokenKind, days: float, on_behalf_of: str | No
                 "printable characters",
                 field=field,
             )
+    if name.strip().casefold() == SYSTEM.id:
+        raise BadInputError(
+            f"{name!r} is Holdfast's own name; records of a person must not be taken for its own",
+            field="name",
+        )
     if on_behalf_of is not None and kind is not TokenKind.AGENT:
         raise BadInputError(
             f"a token of kind {kind.value} acts for itself; leave out --on-behalf-of",

@@ -1,7 +1,7 @@
 """direct, undo, propose: a person chooses a step, on what is there right now."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +79,7 @@ def direct(
     data: dict[str, Any] = {
         "action": action,
         "target": target,
-        "params": dict(pair(text) for text in param or ()),
+        "params": params_of(param),
         "expect": list(expect or ()),
     }
     data |= {"when": list(when)} if when else {}
@@ -134,7 +134,35 @@ def _order(
         return
     if wait is not None:
         _wait(directory, incident_id, wait)
-    ask(directory, incident_id, kind, data, key=key, as_json=as_json)
+    _judged(directory, incident_id, kind, data, key, as_json=as_json)
+
+
+def _judged(
+    directory: Path,
+    incident_id: str,
+    kind: str,
+    data: dict[str, Any],
+    key: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Ask, and tell what the guard made of it; a refusal is a negative answer."""
+    from holdfast.app.desk import Desk
+    from holdfast.app.judged import judged, refused, told
+
+    with Desk(directory) as desk:
+        answer = desk.ask(incident_id, kind, data, key=key)
+        step_id = str(answer.data["step_id"])
+        step = judged(lambda: desk.state(incident_id)[0], step_id, desk.clock)
+    became = told(incident_id, step)
+    if as_json:
+        said = {"incident_id": incident_id, "ok": not refused(step), "message": answer.message}
+        output.document({**said, **answer.data, **became})
+    else:
+        output.line(f"{incident_id}: {answer.message}")
+        output.line(f"{incident_id}: {became['became']}")
+    if refused(step):
+        raise typer.Exit(1)
 
 
 def _wait(directory: Path, incident_id: str, wait: str) -> None:
@@ -192,13 +220,15 @@ def rehearsal_text(incident_id: str, message: str, told: Mapping[str, Any]) -> I
         yield f"  {plane['plane']}: {plane['now']} -> {plane['intended']}"
     if not told["predicted"]:
         facts = ", ".join(f"{k}={v}" for k, v in told["pre_image"].items() if _is_plain(v))
-        yield f"  the action names no control plane; it is now: {facts or 'not to be read'}"
+        now = f"the action names no control plane; it is now: {facts}"
+        yield f"  {now if facts else 'that can not be told: the target could not be read'}"
     yield ""
     yield f"Undo: {told['undo']}"
     for criterion in told["criteria"]:
         yield f"Recovered means: {criterion}"
     yield f"Hash of the step: {told['hash']}"
-    yield f"Seen: {told['seen']}; with --seen it is only done if the target is still so"
+    if told["seen"]:
+        yield f"Seen: {told['seen']}; with --seen it is only done if the target is still so"
 
 
 def _reason(reason: Mapping[str, Any]) -> str:
@@ -238,15 +268,27 @@ def propose(
         "action": action,
         "target": target,
         "because": because,
-        "params": dict(pair(text) for text in param or ()),
+        "params": params_of(param),
         "expect": list(expect or ()),
         "when": list(when or ()),
     }
     ask(directory, incident_id, "propose", data, key=key, as_json=as_json)
 
 
-def pair(text: str) -> tuple[str, Any]:
-    """Read `-p key=value`. Raises BadInputError."""
+def params_of(texts: Iterable[str] | None) -> dict[str, Any]:
+    """Read every `-p key=value`. Raises BadInputError, also where one is given twice."""
+    from holdfast.kernel.errors import BadInputError
+
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        key, value = _pair(text)
+        if key in found:
+            raise BadInputError(f"-p {key} is given twice; say once what it is", field="param")
+        found[key] = value
+    return found
+
+
+def _pair(text: str) -> tuple[str, Any]:
     from holdfast.kernel.errors import BadInputError
 
     key, found, value = text.partition("=")

@@ -31,8 +31,13 @@ def _clean(text: str) -> str:
 
 
 def line(text: str = "") -> None:
-    """Print one line."""
-    sys.stdout.write(text + "\n")
+    """Print text; what somebody wrote into it can't steer the terminal."""
+    sys.stdout.write(_steady(text) + "\n")
+
+
+def _steady(text: str) -> str:
+    shown = (c if c.isprintable() or c in "\n\t" else " " for c in text)
+    return text if text.isprintable() else "".join(shown)
 
 
 def note(text: str) -> None:
@@ -64,9 +69,12 @@ def _cell(value: object) -> str:
 
 
 def fitted(texts: Iterable[str]) -> None:
-    """Print many lines, each broken by words where a terminal is narrower."""
+    """Print many lines, each broken by words where a terminal is narrower.
+
+    A line is one line: a line break in somebody's words must not make it look like another's.
+    """
     columns = room()
-    for text in texts:
+    for text in (text.replace("\n", " ") for text in texts):
         lines([text] if columns is None else fitted_line(text, columns))
 
 

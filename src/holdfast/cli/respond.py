@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.directing import Action, Params, Step, Target, pair
+from holdfast.cli.directing import Action, Params, Step, Target, params_of
 from holdfast.cli.incidents import ask
 from holdfast.cli.options import HERE, Because, Dir, Incident, Json, Key, add
 
@@ -45,7 +45,7 @@ def did(
       holdfast did INC-1 restart_service my-api@eu-west --because "faster by hand"
     """
     data: dict[str, Any] = {"action": action, "target": target, "because": because}
-    data |= {"params": dict(pair(text) for text in param)} if param else {}
+    data |= {"params": params_of(param)} if param else {}
     data |= {"at": at} if at else {}
     ask(directory, incident_id, "did", data, key=key, as_json=as_json)
 
@@ -64,7 +64,7 @@ def approve(
 ) -> None:
     """Approve one step, once, by its hash.
 
-    On a terminal you type the hash's last six characters back.
+    On a terminal you type the last six characters of what you gave back.
 
     For example:
       holdfast approve INC-1 S1 --hash 3fa9... --because "read the diff, safe to roll back"
@@ -72,9 +72,9 @@ def approve(
     from holdfast.kernel.errors import BadInputError
 
     if sys.stdin.isatty() and not as_json:
-        typed = typer.prompt(f"Type the last {_TYPED_BACK} characters of the hash", err=True)
+        typed = typer.prompt(f"Type the last {_TYPED_BACK} characters of {hash_}", err=True)
         if typed.strip() != hash_[-_TYPED_BACK:]:
-            raise BadInputError(f"{typed!r} is not the end of the hash; nothing was approved")
+            raise BadInputError(f"{typed!r} is not the end of {hash_!r}; nothing was approved")
     data = {"step_id": step, "hash": hash_, "because": because}
     ask(directory, incident_id, "approve", data, key=key, as_json=as_json)
 
@@ -197,7 +197,12 @@ def note(
 
 
 def freeze(
-    *, scope: Scope = "all", because: Because, directory: Dir = HERE, as_json: Json = False
+    *,
+    scope: Scope = "all",
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
 ) -> None:
     """Stop every mutating action at once, for everyone.
 
@@ -207,12 +212,17 @@ def freeze(
     from holdfast.app.desk import Desk
 
     with Desk(directory) as desk:
-        desk.freeze(scope, because)
+        desk.freeze(scope, because, key)
     _frozen(scope, "frozen: nothing is acted on until `holdfast thaw`", as_json=as_json)
 
 
 def thaw(
-    *, scope: Scope = "all", because: Because, directory: Dir = HERE, as_json: Json = False
+    *,
+    scope: Scope = "all",
+    because: Because,
+    key: Key = None,
+    directory: Dir = HERE,
+    as_json: Json = False,
 ) -> None:
     """End a freeze.
 
@@ -222,7 +232,7 @@ def thaw(
     from holdfast.app.desk import Desk
 
     with Desk(directory) as desk:
-        desk.thaw(scope, because)
+        desk.thaw(scope, because, key)
     _frozen(scope, "thawed", as_json=as_json)
 
 

@@ -127,6 +127,7 @@ def _next(view: View) -> Iterator[str]:
         lines.extend(f"holdfast thaw --scope {scope} --because TEXT" for scope in scopes)
         if view["held"] and not lines_about_doubt(view):
             lines.append(f"holdfast resume {name} --because TEXT")
+        lines.extend(_about_directing(view))
         if view["held"] or _is_up_to_people(view):
             lines.append(f"holdfast did {name} ACTION TARGET --because TEXT")
             lines.append(f"holdfast incident dismiss {name} --because TEXT")
@@ -144,6 +145,19 @@ def _is_up_to_people(view: View) -> bool:
 def lines_about_doubt(view: View) -> bool:
     """Whether a step's outcome is unknown: nothing goes on before that is settled."""
     return any(step["status"] == "in_doubt" for step in view["steps"])
+
+
+def _about_directing(view: View) -> Iterator[str]:
+    """Where a person chooses the next step: who may, and how to see first what it would do."""
+    if "directive" not in view["waiting_for"]:
+        return
+    name = view["incident_id"]
+    if view["mode"] == "guided" and not view["charter"]:
+        yield (
+            f"holdfast charter set {name} --commander WHO --objective TEXT "
+            "--allow ACTION:TARGET --because TEXT"
+        )
+    yield f"holdfast direct {name} ACTION TARGET --expect CRITERION --because TEXT --dry-run"
 
 
 def _about_handoff(view: View) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.options import HERE, Because, Dir, Incident, Json, add
+from holdfast.cli.options import HERE, Because, Dir, Incident, Json, Key, add
 
 _WORDS_MOST = 2
 
@@ -29,6 +29,7 @@ def mode(
     scope: Annotated[
         str, typer.Option("--scope", metavar="SCOPE", help="all, a service, or runbook:NAME.")
     ] = "all",
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +58,7 @@ def mode(
             where = f"incident:{words[0]}"
         else:
             where = mode_scope(scope, directory)
-        set_mode(desk, words[-1], where, because)
+        set_mode(desk, words[-1], where, because, key)
     text = "as configured again" if words[-1] == CONFIGURED else f"at most {words[-1]} from now on"
     if as_json:
         output.document({"scope": where, "mode": words[-1], "ok": True, "message": text})
@@ -81,6 +82,7 @@ def override(
         str | None,
         typer.Option(metavar="TARGET", help="For this target only, such as my-api@eu-west."),
     ] = None,
+    key: Key = None,
     directory: Dir = HERE,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +99,7 @@ def override(
     from holdfast.kernel.clock import format_at
 
     with Desk(directory) as desk:
-        fact = grant_override(desk, incident_id, limit, because, target)
+        fact = grant_override(desk, incident_id, limit, because, target, key)
         held = desk.state(incident_id)[0].held
     more = f"; it is held: run `holdfast resume {incident_id}` to go on" if held else ""
     if as_json:

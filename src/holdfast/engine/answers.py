@@ -39,7 +39,7 @@ def checked_probe(given: object) -> ProbeResult:
     parts = {
         "effect": _is_effect(given.effect),
         "evidence": isinstance(given.evidence, str),
-        "data": _can_be_written(given.data),
+        "data": _can_be_written(given.data) and _names_planes(given.data, "plane", "reached"),
     }
     _all_right("probe", parts)
     return given
@@ -52,6 +52,7 @@ def checked_pre_image(given: object) -> Mapping[str, Any]:
     parts = {
         "reachable": isinstance(given.get("reachable", True), bool),
         "pre-image": _can_be_written(given),
+        "planes": _can_be_written(given) and _names_planes(given, "plane", "now", "intended"),
     }
     _all_right("observe", parts)
     return given
@@ -67,6 +68,17 @@ def _can_be_written(value: object) -> bool:
     except (TypeError, ValueError, RecursionError):
         return False
     return isinstance(value, Mapping)
+
+
+def _names_planes(data: Mapping[str, Any], *fields: str) -> bool:
+    """Each control plane's place is a mapping with these fields; they are shown, and compared."""
+    planes = data.get("planes", ())
+    return isinstance(planes, list | tuple) and all(
+        isinstance(each, Mapping)
+        and isinstance(each.get("plane"), str)
+        and all(map(each.__contains__, fields))
+        for each in planes
+    )
 
 
 def _all_right(method: str, parts: Mapping[str, bool]) -> None:

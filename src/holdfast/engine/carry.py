@@ -98,9 +98,7 @@ class Carrier:
             case Prepare():
                 return self._prepare(case, command)
             case Rehearse():
-                prepared = self._prepare(case, command.prepare)
-                case.remember(digest(prepared.pre_image), prepared.pre_image)
-                return Rehearsed(request=command.request, prepared=prepared)
+                return self._rehearse(case, command)
             case Look():
                 checks = self._run_checks(case, command.checks)
                 return looked(self.hands, self.readings, command, checks)
@@ -166,6 +164,12 @@ class Carrier:
             for key in dict.fromkeys(command.series)
             for at, value in self.readings.since(key, command.since)
         ]
+
+    def _rehearse(self, case: Case, command: Rehearse) -> Rehearsed:
+        prepared = self._prepare(case, command.prepare)
+        seen = digest(command.prepare.target, prepared.pre_image)
+        case.remember(seen, prepared.pre_image)
+        return Rehearsed(request=command.request, prepared=prepared)
 
     def _prepare(self, case: Case, command: Prepare) -> Prepared:
         # The installation's state is read first: what changes after this shows in the second

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from holdfast.diagnosis import SymptomReading
 from holdfast.engine.case import Case
 from holdfast.engine.hands import request_of
+from holdfast.engine.standing import stops_on
 from holdfast.escalation import packet, packet_markdown
+from holdfast.incident import State
 from holdfast.response.commands import LookAgain, MakePacket, SendPage, Touched
 from holdfast.response.events import PacketMade, PageSent, SeenAgain
-from holdfast.response.viewing import health_series, packet_view
+from holdfast.response.ports import Effect
+from holdfast.response.viewing import health_series, packet_view, places_of
 
 if TYPE_CHECKING:
     from holdfast.engine.carry import Carrier
@@ -80,9 +83,16 @@ def document_of(
         world=carrier.world,
         readings=_readings(carrier, case),
         handoff=handoff,
+        stops=tuple(_stops(carrier, state)),
     )
     document = packet(view)
     return document, packet_markdown(document)
+
+
+def _stops(carrier: "Carrier", state: State) -> Iterable[Mapping[str, Any]]:
+    world = carrier.world
+    system = carrier.system.state()
+    return stops_on(system, world, places_of(state, world), carrier.clock.now())
 
 
 def _readings(carrier: "Carrier", case: Case) -> list[SymptomReading] | None:
@@ -123,13 +133,17 @@ def _look(carrier: "Carrier", case: Case, deed: Touched) -> dict[str, Any]:
     step = case.state.step(deed.step_id) if deed.step_id else None
     planes: list[Plane] = []
     told = problem or _short(seen)
-    if step is not None and problem is None:
+    shown = False
+    if step is not None:
         result = carrier.hands.probe(request_of(step, fence=case.claim.fence))
         planes = [dict(plane) for plane in result.data.get("planes", ())]
-        told = result.evidence
+        # What an action would need to act again may be gone for good, as the old primary is after
+        # a failover; what it did can be seen all the same.
+        shown = result.effect is Effect.PRESENT
+        told = result.evidence if shown or problem is None else told
     return {
         "text": f"{deed.action}: {told}",
-        "reachable": problem is None,
+        "reachable": problem is None or shown,
         "planes": planes,
         "seen": _plain(seen),
     }

@@ -4,11 +4,26 @@ It is read together with the number of the `_system` chain that it is of: the in
 compares that number, so what is decided after this look stops the step.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from holdfast.incident.system import SystemState
-from holdfast.policy import Mode, Override, SetMode, Weekly, Window, is_open
+from holdfast.kernel.clock import format_at
+from holdfast.policy import (
+    Mode,
+    Override,
+    SetMode,
+    Weekly,
+    Window,
+    covers,
+    freeze_applies,
+    is_open,
+    open_freezes,
+)
+from holdfast.response import World
+
+Place = tuple[str, str | None]
 
 
 def set_modes(system: SystemState) -> tuple[SetMode, ...]:
@@ -52,6 +67,37 @@ def open_windows(
     )
     recurring = (window for each in weekly if (window := each.open_at(now)) is not None)
     return (*(window for window in announced if is_open(window, now)), *recurring)
+
+
+def stops_on(
+    system: SystemState, world: World, places: Iterable[Place], now: datetime
+) -> Iterator[dict[str, Any]]:
+    """List what stands in the way on these services and regions: freezes, windows, change freezes.
+
+    `until` is None for a freeze: it ends when a person ends it.
+    """
+    where = tuple(places)
+    for fact in system.freezes.values():
+        if any(freeze_applies(fact.scope, service=s, region=r) for s, r in where):
+            said = {"scope": fact.scope, "by": fact.by, "why": fact.why}
+            yield {"what": "freeze", **said, "since": format_at(fact.since), "until": None}
+    for what, windows in (
+        ("maintenance", open_windows(system, world.maintenance, now)),
+        ("change freeze", open_freezes(world.change_freezes, now)),
+    ):
+        for window in windows:
+            if any(covers(window.scope, service=s, region=r) for s, r in where):
+                yield {"what": what, **_times(window)}
+
+
+def _times(window: Window) -> dict[str, Any]:
+    return {
+        "scope": window.scope,
+        "by": window.by,
+        "why": window.why,
+        "since": format_at(window.starts_at),
+        "until": format_at(window.ends_at),
+    }
 
 
 def _mode(word: str) -> Mode:

@@ -20,7 +20,7 @@ def command_of(view: View) -> dict[str, Any]:
         "charter": _charter(view, charter) if charter else None,
         "boundaries": list(_boundaries(view, charter)),
         "handoff": _handoff(handoff) if handoff else None,
-        "asks_for_takeover": mapping_of(view, "escalated").get("asks") == "takeover",
+        "asks_for_takeover": bool(view.get("asks_for_takeover")),
     }
 
 
@@ -37,6 +37,7 @@ def _charter(view: View, charter: View) -> dict[str, Any]:
         "expired": str(expires_at) <= str(at) if at and expires_at else None,
         "four_eyes": bool(charter.get("four_eyes")),
         "set_by": charter.get("by"),
+        "set_at": charter.get("at"),
         "because": text_of(charter.get("because")),
     }
 

@@ -164,11 +164,23 @@ def _ask_for_charter(packet: Packet) -> Found | None:
     if charter is not None and charter["expired"]:
         why = f"the charter expired at {charter['expires_at']}; nothing can be directed under it"
         return _found("ask", why, command, who=packet["command"]["commander"])
+    who = packet["command"]["commander"]
+    if charter is None and who is not None and packet["mode"] == "guided":
+        return _found("ask", f"guided: {who} can direct nothing without a charter", command)
     refused = _last_refused(packet, packet["steps"]["blocked"], _CHARTER)
-    if refused is None:
+    if refused is None or _set_since(packet):
         return None
     step, text = refused
     return _found("ask", text, command, targets=[step["target"]])
+
+
+def _set_since(packet: Packet) -> bool:
+    """Say whether the charter is younger than the last directive: it refused nothing yet."""
+    charter, said = packet["command"]["charter"], packet["last_directive"]
+    if charter is None or said is None or not charter["set_at"]:
+        return False
+    # Both are RFC 3339 in UTC, so their texts sort as their times do.
+    return str(charter["set_at"]) > str(said["at"])
 
 
 def _hold(packet: Packet) -> Found | None:
@@ -181,10 +193,17 @@ def _hold(packet: Packet) -> Found | None:
 
 def _wait(packet: Packet) -> Found | None:
     pending = packet["steps"]["pending"]
-    if not pending:
+    if pending:
+        step = pending[-1]
+        why = f"{step['step_id']} is being judged; wait for it"
+        return _found("hold", why, targets=[step["target"]])
+    if packet["phase"] != "verifying" or packet["held"] or not packet["command"]["commander"]:
         return None
-    step = pending[-1]
-    why = f"{step['step_id']} is being judged; wait for it"
+    done = [s for s in packet["steps"]["completed"] if s["status"] == "succeeded"]
+    if not done:
+        return None
+    step = done[-1]
+    why = f"whether {step['step_id']} helped is being verified; wait for the verdict"
     return _found("hold", why, targets=[step["target"]])
 
 
@@ -201,6 +220,15 @@ def _close(packet: Packet) -> Found | None:
     )
     command = f"holdfast handoff {packet['incident_id']} --to holdfast --because TEXT"
     return _found("close", why, command)
+
+
+def _frozen(packet: Packet) -> Found | None:
+    """With everything frozen a directive would only be refused."""
+    stop = next((s for s in packet["stops"] if (s["what"], s["scope"]) == ("freeze", "all")), None)
+    if stop is None or packet["command"]["commander"] is None:
+        return None
+    why = f"{stop['by']} froze everything: {stop['why']}; ask them before anything is directed"
+    return _found("hold", why, "holdfast thaw --because TEXT", who=stop["by"])
 
 
 def _direct(packet: Packet) -> Found | None:
@@ -238,6 +266,7 @@ RULES: tuple[Callable[[Packet], Found | None], ...] = (
     _ask_for_charter,
     _wait,
     _close,
+    _frozen,
     _direct,
     _look_first,
     _nothing,

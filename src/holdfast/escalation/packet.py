@@ -58,7 +58,8 @@ def packet(view: View) -> dict[str, Any]:
         "blocked_next": [_blocked(step) for step in steps["blocked"]],
         "reversible": reversible(steps),
         "do_not_repeat": do_not_repeat(view, steps, partly),
-        "leave_alone": list(_leave_alone(steps, partly, command)),
+        "stops": [_stop(each) for each in maps_of(view, "stops")],
+        "leave_alone": list(_leave_alone(view, steps, partly, command)),
         "open_approvals": [_approval(s) for s in steps["pending"] if s["expires_at"]],
         "timers": [_timer(each) for each in maps_of(view, "timers")],
         "limits_used": dict(mapping_of(view, "limits_used")),
@@ -203,9 +204,25 @@ def _checks(view: View) -> Iterator[dict[str, Any]]:
         }
 
 
+def _stop(stop: View) -> dict[str, Any]:
+    words = {name: text_of(stop.get(name)) for name in ("what", "scope", "by", "why")}
+    return {**words, "since": stop.get("since"), "until": stop.get("until")}
+
+
+_STOPS = {
+    "freeze": "frozen, nothing is performed there until `holdfast thaw`",
+    "maintenance": "in maintenance, people are at work there",
+    "change freeze": "change freeze, a person approves every step there",
+}
+
+
 def _leave_alone(
-    steps: Mapping[str, Sequence[View]], partly: Sequence[View], command: View
+    view: View, steps: Mapping[str, Sequence[View]], partly: Sequence[View], command: View
 ) -> Iterator[str]:
+    for stop in map(_stop, maps_of(view, "stops")):
+        what = _STOPS.get(stop["what"], stop["what"])
+        until = f" until {stop['until']}" if stop["until"] else ""
+        yield f"{stop['scope']}: {what}{until} ({stop['by']}: {stop['why']})"
     for step in steps["in_doubt"]:
         yield (
             f"{step['target']}: nobody knows whether {step['action']} ({step['step_id']}) took "

@@ -25,9 +25,23 @@ def charter_set(state: State, record: Record) -> State:
         charter=_said(record),
         commander=commander,
         owner=commander,
+        # One that nobody accepted may be ended by a charter.
+        handoff=None,
         commander_seen_at=record.at,
         commander_seen_seq=record.seq,
+        command_seq=record.seq,
     )
+
+
+def heard(state: State, record: Record) -> State:
+    """Note when the commander was last heard of: one who falls silent is asked for.
+
+    Where a contact commands, each of its members is the commander.
+    """
+    names = (state.commander, *(state.charter or {}).get("people", ()))
+    if state.commander is None or record.actor.id not in names:
+        return state
+    return changed(state, commander_seen_at=record.at, commander_seen_seq=record.seq)
 
 
 def directed(state: State, record: Record) -> State:
@@ -63,7 +77,8 @@ def packet_issued(state: State, record: Record) -> State:
     if not record.data.get("to"):
         return changed(state, packet=packet)
     handoff = {k: v for k, v in _said(record).items() if k not in {"markdown", "packet"}}
-    return changed(state, packet=packet, handoff={**handoff, "from": state.owner})
+    handoff = {**handoff, "from": state.owner}
+    return changed(state, packet=packet, handoff=handoff, command_seq=record.seq)
 
 
 def takeover_accepted(state: State, record: Record) -> State:
@@ -81,7 +96,8 @@ def takeover_accepted(state: State, record: Record) -> State:
             plan_considered={},
         )
     who = record.actor.id
-    charter = {**state.charter, "commander": who} if state.charter else None
+    # The members of a contact that commanded before do not speak for the new commander.
+    kept = {k: v for k, v in (state.charter or {}).items() if k != "people"}
     return changed(
         state,
         handoff=None,
@@ -89,16 +105,17 @@ def takeover_accepted(state: State, record: Record) -> State:
         commander=who,
         commander_seen_at=record.at,
         commander_seen_seq=record.seq,
+        command_seq=record.seq,
         # What waited while nobody acted (a proof, a retry) is given its time anew.
         resumed_at=record.at,
-        charter=charter,
+        charter={**kept, "commander": who} if kept else None,
         acknowledged={"by": who, "at": format_at(record.at)},
     )
 
 
 def takeover_ended(state: State, record: Record) -> State:
     """Refused or recalled: it stays with whoever had it."""
-    return changed(state, handoff=None, resumed_at=record.at)
+    return changed(state, handoff=None, resumed_at=record.at, command_seq=record.seq)
 
 
 def _said(record: Record) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ nothing but the count of unknown kinds: a newer version wrote it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from holdfast.incident import commanding, endings
+from holdfast.incident import calls, commanding, endings
 from holdfast.incident.lifecycle import (
     Phase,
     StepStatus,
@@ -18,8 +18,6 @@ from holdfast.incident.lifecycle import (
 from holdfast.incident.records import Kind, Record
 from holdfast.incident.state import Plan, State, Step, changed, numbered
 from holdfast.kernel.clock import format_at, parse_at
-
-KEPT_MOST = 50
 
 
 def fold(records: Iterable[Record], incident_id: str) -> State:
@@ -35,14 +33,7 @@ def evolve(state: State, record: Record) -> State:
     handler = _HANDLERS.get(record.kind)
     if handler is None:
         return changed(state, seq=record.seq, unknown_kinds=state.unknown_kinds + 1)
-    return numbered(_heard(handler(state, record), record), record.seq, before=state)
-
-
-def _heard(state: State, record: Record) -> State:
-    """Note when the commander was last heard of: one who falls silent is asked for."""
-    if state.commander is None or record.actor.id != state.commander:
-        return state
-    return changed(state, commander_seen_at=record.at, commander_seen_seq=record.seq)
+    return numbered(commanding.heard(handler(state, record), record), record.seq, before=state)
 
 
 def _opened(state: State, record: Record) -> State:
@@ -82,6 +73,7 @@ def _checks(state: State, record: Record) -> State:
         checks={**state.checks, **data["results"]},
         checks_seq=record.seq,
         symptom=data.get("symptom", state.symptom),
+        looked=data.get("looked", data.get("symptom", state.looked)),
     )
 
 
@@ -171,6 +163,7 @@ def _approval_requested(state: State, record: Record) -> State:
 def _approval_granted(state: State, record: Record) -> State:
     approval = {
         "by": record.actor.id,
+        "kind": record.actor.kind.value,
         "hash": record.data["hash"],
         "because": record.data["because"],
         "seq": record.seq,
@@ -275,47 +268,6 @@ def _held(state: State, record: Record) -> State:
     return _change_step(after, record.data["step_id"], planes=tuple(record.data["planes"]))
 
 
-def _resumed(state: State, record: Record) -> State:
-    return changed(state, held=None, resumed_at=record.at, resumed_seq=record.seq)
-
-
-def _escalated(state: State, record: Record) -> State:
-    # A new escalation asks anew: who acknowledged an earlier one has not seen this.
-    escalated = {**record.data, "at": format_at(record.at), "seq": record.seq}
-    return changed(state, escalated=escalated, acknowledged=None)
-
-
-def _paged(state: State, record: Record) -> State:
-    delivered = any(d["delivered"] for d in record.data["deliveries"])
-    return changed(
-        state,
-        paged=_newest(state.paged, {**record.data, "at": format_at(record.at), "seq": record.seq}),
-        pages=state.pages + int(delivered),
-    )
-
-
-def _acknowledged(state: State, record: Record) -> State:
-    by = {"by": record.actor.id, "at": format_at(record.at)}
-    return changed(state, acknowledged=by, owner=record.actor.id)
-
-
-def _note(state: State, record: Record) -> State:
-    actor = record.actor
-    note = {"by": actor.id, "kind": actor.kind.value, "text": record.data["text"]}
-    return changed(state, notes=_newest(state.notes, note))
-
-
-def _newest(
-    kept: tuple[Mapping[str, Any], ...], one: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], ...]:
-    """Keep the newest ones; the timeline has all. So folding a record costs the same for ever."""
-    return (*kept[-(KEPT_MOST - 1) :], one)
-
-
-def _labelled(state: State, record: Record) -> State:
-    return changed(state, label={**record.data, "by": record.actor.id})
-
-
 def _unchanged(state: State, _record: Record) -> State:
     return state
 
@@ -381,16 +333,16 @@ _HANDLERS: Mapping[str, Callable[[State, Record], State]] = {
     Kind.CONTROL_PLANES_OBSERVED: commanding.planes_observed,
     Kind.VERIFICATION_RECORDED: _verified,
     Kind.HELD: _held,
-    Kind.RESUMED: _resumed,
+    Kind.RESUMED: calls.resumed,
     Kind.TAKEOVER_PACKET_ISSUED: commanding.packet_issued,
     Kind.TAKEOVER_ACCEPTED: commanding.takeover_accepted,
     Kind.TAKEOVER_REFUSED: commanding.takeover_ended,
     Kind.TAKEOVER_RECALLED: commanding.takeover_ended,
-    Kind.ESCALATED: _escalated,
-    Kind.PAGED: _paged,
-    Kind.ACKNOWLEDGED: _acknowledged,
-    Kind.NOTE: _note,
-    Kind.LABELLED: _labelled,
+    Kind.ESCALATED: calls.escalated,
+    Kind.PAGED: calls.paged,
+    Kind.ACKNOWLEDGED: calls.acknowledged,
+    Kind.NOTE: calls.note,
+    Kind.LABELLED: calls.labelled,
     Kind.MERGED: endings.merged,
     Kind.DISMISSED: endings.dismissed,
     Kind.RESOLVED: endings.resolved,

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.incident.lifecycle import ENDED, Phase, StepStatus
 
-__all__ = ["Plan", "State", "Step", "changed", "numbered"]
+__all__ = ["TAKEOVER", "Plan", "State", "Step", "changed", "numbered"]
+
+# What an escalation asks for that only a new commander answers.
+TAKEOVER = "takeover"
 
 if TYPE_CHECKING:
     # The same promise, and the checker knows every field of it.
@@ -119,6 +122,7 @@ class State:
     checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checks_seq: int | None = None
     symptom: Mapping[str, Any] | None = None
+    looked: Mapping[str, Any] | None = None
     incident_type: str | None = None
     hypotheses: tuple[Mapping[str, Any], ...] = ()
     evidence: tuple[Mapping[str, Any], ...] = ()
@@ -149,6 +153,7 @@ class State:
     commander: str | None = None
     commander_seen_at: datetime | None = None
     commander_seen_seq: int = 0
+    command_seq: int = 0
     directive: Mapping[str, Any] | None = None
     manual: tuple[Mapping[str, Any], ...] = ()
     suggestions: tuple[Mapping[str, Any], ...] = ()
@@ -191,6 +196,22 @@ class State:
     def root(self) -> Mapping[str, Any] | None:
         """Give the first hypothesis, if any."""
         return self.hypotheses[0] if self.hypotheses else None
+
+    @property
+    def asks_for_takeover(self) -> bool:
+        """Say whether somebody was called to take over and that is still open.
+
+        It is answered by whoever takes over, and by a commander who speaks again. By the numbers
+        of the records: a clock that is set back must not open it anew.
+        """
+        asked = self.escalated or {}
+        if asked.get("asks") != TAKEOVER or self.ended:
+            return False
+        if self.handoff is not None and asked.get("handoff") == self.handoff["seq"]:
+            return True
+        acted = (self.last_step.intended_seq or 0) if self.last_step else 0
+        heard = (self.commander_seen_seq, self.command_seq, self.resumed_seq, acted)
+        return bool(asked["seq"] > max(heard))
 
     @property
     def waiting_for(self) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ def _command(state: State) -> dict[str, Any]:
     return {
         "commander": state.commander,
         "commander_seen_at": _at(state.commander_seen_at),
+        "asks_for_takeover": state.asks_for_takeover,
         "charter": dict(state.charter) if state.charter else None,
         "handoff": dict(state.handoff) if state.handoff else None,
         "directive": dict(state.directive) if state.directive else None,
@@ -233,10 +234,12 @@ def projections(state: State, head: bytes) -> dict[str, Any]:
 
 
 def owner_key(state: State) -> dict[str, Any]:
-    """Say who has the incident in hand."""
+    """Say who has the incident in hand, who commands it and to whom it is being handed."""
     return {
         "incident_id": state.incident_id,
         "seq": state.seq,
         "owner": state.owner,
+        "commander": state.commander,
+        "handed_to": state.handoff["to"] if state.handoff else None,
         "acknowledged": dict(state.acknowledged) if state.acknowledged else None,
     }

@@ -85,4 +85,7 @@ def parse_at(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is UTC:  # as everything is that was written here
         return at
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:  # within a day of the first or the last moment that there is
+        raise ValueError(f"{text!r:.80} is no moment in UTC") from None

@@ -1,7 +1,8 @@
 """Who may do what: the kind of a token sets the outer bound, its scopes what it uses of that.
 
 The kind is a fact of the token. An agent can hold reading, diagnosing and proposing and nothing
-else, whatever its token claims; `admin` implies no other scope.
+else, whatever its token claims; `admin` implies no other scope. Whoever may direct or approve may
+also stop, note and look: nobody who may start a step lacks the means to hold.
 """
 
 from collections.abc import Collection, Mapping
@@ -52,6 +53,13 @@ _GRANTABLE: Mapping[TokenKind, frozenset[Scope]] = {
 }
 
 
+# What else gives a scope that a person asks for.
+_ALSO_BY: Mapping[Scope, frozenset[Scope]] = {
+    Scope.PROPOSE: frozenset({Scope.DIRECT, Scope.APPROVE}),
+    Scope.DIAGNOSE: frozenset({Scope.DIRECT, Scope.APPROVE}),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Whoever asks for something, as the token says."""
@@ -72,7 +80,7 @@ def authorize(kind: TokenKind, scopes: Collection[Scope], needed: Scope) -> Reas
         text = (
             f"{_A[kind]} token can never {_VERBS[needed]}; a person has to, with a token of theirs"
         )
-    elif needed not in scopes:
+    elif not {needed, *_ALSO_BY.get(needed, ())} & set(scopes):
         text = f"the token lacks the scope {needed.value!r}; ask an admin for one that has it"
     else:
         return Reason(rule=RULE, ok=True, text=f"the token may {_VERBS[needed]}")

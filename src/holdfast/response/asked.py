@@ -8,7 +8,7 @@ changes nothing.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from holdfast.incident import Kind, Phase, State, StepStatus
+from holdfast.incident import Draft, Kind, Phase, State, StepStatus
 from holdfast.kernel.errors import BadInputError
 from holdfast.policy import Scope
 from holdfast.response.approving import approve, deny, skip
@@ -18,7 +18,7 @@ from holdfast.response.commands import Command
 from holdfast.response.directing import direct, propose
 from holdfast.response.events import Asked
 from holdfast.response.handing import accept, fenced, handoff, recall, refuse, resume_after_manual
-from holdfast.response.holding import close_open_step, held_by_person, in_doubt_text
+from holdfast.response.holding import close_open_step, held_by_person, in_doubt_text, open_step
 from holdfast.response.looking import look
 from holdfast.response.manual import did
 from holdfast.response.reopening import on_return, on_sight
@@ -128,7 +128,17 @@ def _hold(case: Asking) -> tuple[Command, ...]:
         raise refusal(f"{case.state.incident_id} is held already: {case.state.held['why']}")
     # A person may take over what Holdfast held: then no directive passes until they resume.
     draft = drafted(case, Kind.HELD, {"why": f"{case.request.actor.id}: {case.data['because']}"})
-    return done(case, (draft,), "held: no step is taken until `holdfast resume`")
+    drafts = (*_unjudged(case), draft)
+    return done(case, drafts, "held: no step is taken until `holdfast resume`")
+
+
+def _unjudged(case: Asking) -> tuple[Draft, ...]:
+    """Take back a directive that was not judged yet: after a hold it is no current instruction."""
+    step = open_step(case.state)
+    if step is None or step.plan_index is not None or step.status is not StepStatus.PROPOSED:
+        return ()
+    why = f"{case.request.actor.id} held the incident before it was judged; direct it anew"
+    return close_open_step(case.state, why, rule="hold")
 
 
 def _resume(case: Asking) -> tuple[Command, ...]:

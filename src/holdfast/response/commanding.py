@@ -4,11 +4,12 @@ From the charter on a person chooses each step and the runbook does not go on by
 done because a commander says nothing: the incident is held and the next person called.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.incident import Draft, Kind, Phase, State
+from holdfast.incident.state import TAKEOVER
 from holdfast.kernel.catalogue import Catalogue, split_instance
 from holdfast.kernel.clock import format_at, parse_at
 from holdfast.kernel.errors import BadInputError
@@ -22,8 +23,6 @@ from holdfast.runbooks.errors import nearest
 
 CHARTER_S_MAX = 24 * 3600.0
 DIRECTED = "directed"
-# What an escalation asks for that only a new commander answers.
-TAKEOVER = "takeover"
 _ANY = "*"
 _BETWEEN = frozenset({Phase.DIAGNOSING, Phase.PLANNED})
 
@@ -35,19 +34,30 @@ def set_charter(case: Asking) -> tuple[Command, ...]:
     _check_names(found, case.world)
     data = {**case.data, "expires_at": format_at(found.expires_at)}
     data.pop("expires_s", None)
+    if people := case.world.holders.get(found.commander):
+        data["people"] = sorted(people)
     if case.state.charter and _in_force(case.state, case.now):
         data["instead_of"] = case.state.charter["commander"]
     why = f"{found.commander} commands from here on and chooses each step"
     closed = close_open_step(case.state, why, rule="charter")
     put = drafted(case, Kind.CHARTER_SET, data)
-    drafts = (*on_it(case.state, case.request), *closed, put, *_lifted(case, why))
+    lifted = _lifted(case, why)
+    drafts = (*on_it(case.state, case.request), *closed, put, *lifted)
     allowed = "; ".join(each.words() for each in found.allowed)
     instead = f", instead of {data['instead_of']}" if "instead_of" in data else ""
     message = (
         f"{found.commander} commands until {format_at(found.expires_at)}{instead}; allowed: "
-        f"{allowed}"
+        f"{allowed}{_still_held(case.state, lifted)}"
     )
     return done(case, drafts, message)
+
+
+def _still_held(state: State, lifted: Sequence[Draft]) -> str:
+    if not state.held or lifted:
+        return ""
+    if held_by_person(state):
+        return f"; it stays held ({state.held['why']}) until `holdfast resume`"
+    return f"; it stays held: {state.held['why']}"
 
 
 def _lifted(case: Asking, why: str) -> tuple[Draft, ...]:
@@ -147,23 +157,12 @@ def waits(state: State) -> bool:
 
 def while_held(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     """While it is held nothing is done, but a silent commander is noticed all the same."""
-    if not state.held or not waits(state) or _called_for(state):
+    if not state.held or not waits(state) or state.asks_for_takeover:
         return ()
     due = due_at(state, world)
     if now < due:
         return (WakeAt(at=due),)
     return (Write(drafts=call_for_another(state, now)),)
-
-
-def _called_for(state: State) -> bool:
-    """Say whether somebody was called in this very silence already.
-
-    By the numbers of the records: a clock that is set back must not call them again and again.
-    """
-    found, last = state.escalated or {}, state.last_step
-    acted = (last.intended_seq or 0) if last else 0
-    heard = max(state.commander_seen_seq, state.resumed_seq, acted)
-    return found.get("asks") == TAKEOVER and found["seq"] > heard
 
 
 def due_at(state: State, world: World) -> datetime:
@@ -192,12 +191,12 @@ def _waiting_since(state: State) -> datetime:
 
 
 def _expiry(state: State) -> datetime | None:
-    """Give when the charter ends; None where that was told and somebody resumed since."""
+    """Give when the charter ends; None where the commander spoke since, or somebody resumed."""
     if state.charter is None:
         return None
     expires_at = parse_at(state.charter["expires_at"])
-    resumed_since = state.resumed_at is not None and state.resumed_at >= expires_at
-    return None if resumed_since else expires_at
+    since = [at for at in (state.resumed_at, state.commander_seen_at) if at is not None]
+    return None if any(at >= expires_at for at in since) else expires_at
 
 
 def call_for_another(state: State, now: datetime) -> tuple[Draft, ...]:
@@ -231,5 +230,6 @@ def _about(seconds: float) -> str:
 
 def _last_words(state: State) -> str:
     said = state.directive or state.charter or {}
-    own: Mapping[str, Any] = said if said.get("by") == state.commander else state.charter or {}
+    names = (state.commander, *(state.charter or {}).get("people", ()))
+    own: Mapping[str, Any] = said if said.get("by") in names else state.charter or {}
     return f'"{own["because"]}"' if own.get("because") else "none on this incident"

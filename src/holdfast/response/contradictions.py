@@ -6,12 +6,13 @@ nor is a server that is slow to say it is well: those are the troubles that a st
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+from holdfast.incident import Step
 from holdfast.kernel.catalogue import UP, SignalForm, SignalKey, instance_name, split_instance
-from holdfast.kernel.clock import format_at
+from holdfast.kernel.clock import format_at, parse_at
 from holdfast.kernel.reason import Reason
 from holdfast.response.events import Prepared
 from holdfast.response.ports import CheckResult
@@ -25,6 +26,8 @@ _STOPPED = frozenset({"STOPPED", "EXITED", "FATAL", "BACKOFF"})
 _SLOW = re.compile(r"no answer|time[d]? ?out|not complete", re.IGNORECASE)
 _FAR_OFF, _FEW_MESSAGES = 10.0, 100.0
 _CLOCK_AHEAD_S = 60.0
+_DISAGREE = "readings disagree"
+_PATIENCE_S_MAX, _LOOKS_PER_SAMPLE = 10.0, 4
 
 
 def contradictions(target: str, event: Prepared, now: datetime, world: World) -> Iterator[Reason]:
@@ -142,6 +145,28 @@ def _ahead(event: Prepared, now: datetime) -> Iterator[Reason]:
             )
 
 
+def look_again_at(
+    refusals: Sequence[Reason], step: Step, now: datetime, world: World
+) -> datetime | None:
+    """Say when to read once more; None where that would tell nothing new.
+
+    Two readings of different moments may both have been right: a service can have died between
+    them. So what was sampled before the step was asked for is waited for, a short while.
+    """
+    asked_at = step.proposed_at or now
+    patience_s = min(2 * world.timing.sampling_interval_s, _PATIENCE_S_MAX)
+    if not refusals or now - asked_at >= timedelta(seconds=patience_s):
+        return None
+    if not all(_is_older(reason, asked_at) for reason in refusals):
+        return None
+    return now + timedelta(seconds=world.timing.sampling_interval_s / _LOOKS_PER_SAMPLE)
+
+
+def _is_older(reason: Reason, asked_at: datetime) -> bool:
+    disagrees = reason.rule == RULE and reason.text.startswith(_DISAGREE)
+    return disagrees and reason.at is not None and parse_at(reason.at) < asked_at
+
+
 def _both(what: str, one: str, other: str, at: datetime) -> Reason:
-    text = f"readings disagree: {what} ({one}; {other}); find out which is true first"
+    text = f"{_DISAGREE}: {what} ({one}; {other}); find out which is true first"
     return Reason(rule=RULE, ok=False, text=text, reading=one, threshold=other, at=format_at(at))

@@ -77,7 +77,7 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - one row per event; assert_never fi
         case Rehearsed():
             return rehearsing.on_rehearsed(state, event, now, world)
         case Looked():
-            return looking.on_looked(event, now)
+            return looking.on_looked(state, event, now, world)
         case PacketMade():
             return handing.on_packet(state, event, world)
         case SeenAgain():

@@ -20,20 +20,16 @@ from holdfast.diagnosis import (
     unhealthy,
 )
 from holdfast.incident import Draft, Kind, Phase, State, StepStatus
-from holdfast.kernel.catalogue import instance_name
 from holdfast.kernel.clock import parse_at
-from holdfast.kernel.errors import BadInputError
-from holdfast.policy import effective_mode
-from holdfast.response import commanding
+from holdfast.response import choosing, commanding
 from holdfast.response.commands import Command, ReadSymptom, RunChecks, WakeAt, Write
 from holdfast.response.events import ChecksDone, SignalsSeen, SymptomRead
 from holdfast.response.flapping import flapping, left_to_a_person
 from holdfast.response.holding import close_open_step, hold_and_escalate, open_step
-from holdfast.response.modes import mode_input, only_shown
-from holdfast.response.signals import alert_labels, judged_by, news, symptom_series
+from holdfast.response.modes import only_shown
+from holdfast.response.signals import judged_by, news, symptom_series
 from holdfast.response.windows import waits_for_window
 from holdfast.response.world import World
-from holdfast.runbooks import Match, Runbook, match, render
 
 _PATIENCE_WINDOWS = 3
 _UNCLEAR_PATIENCE = 3
@@ -255,7 +251,7 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         ),
     ]
     root = diagnosis.hypotheses[0].as_data() if diagnosis.hypotheses else None
-    found = _found(state, classification.incident_type, root, world)
+    found = choosing.fitting(state, classification.incident_type, root, world)
     if found.best is None and (wait := _until_settled(state, now, world)):
         return wait
     if state.commander is not None:
@@ -263,7 +259,7 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     elif again := flapping(state, now, world):
         drafts += left_to_a_person(state, again, now)
     else:
-        drafts += _plan(state, found, classification.incident_type, root, now, world)
+        drafts += choosing.plan(state, found, classification.incident_type, root, now, world)
     return (Write(drafts=tuple(drafts)),)
 
 
@@ -280,115 +276,6 @@ def _until_settled(state: State, now: datetime, world: World) -> tuple[Command, 
         return (WakeAt(at=settled_at),)
     checked_at = parse_at(state.symptom["at"]) if state.symptom else settled_at
     return () if checked_at >= settled_at or now - since > patience(world) else start(state, now)
-
-
-def _found(state: State, incident_type: str, root: Mapping[str, Any] | None, world: World) -> Match:
-    entity = root["entity"] if root else state.services[0]
-    service = world.catalogue.services.get(entity)
-    labels = {"service": entity, "region": (root or {}).get("region") or ""}
-    return match(
-        world.runbooks,
-        incident_type,
-        labels,
-        state.checks,
-        (entity, *state.services),
-        preferred=service.runbooks if service else (),
-        alerts=alert_labels(state),
-    )
-
-
-def _plan(
-    state: State,
-    found: Match,
-    incident_type: str,
-    root: Mapping[str, Any] | None,
-    now: datetime,
-    world: World,
-) -> list[Draft]:
-    entity = root["entity"] if root else state.services[0]
-    if found.best is None or not found.best.steps:
-        why = _no_plan(incident_type, entity, found)
-        considered = Draft(kind=Kind.PLAN_CHOSEN, data=_considered(found, why))
-        return [considered, *hold_and_escalate(state, why, now)]
-    try:
-        chosen = _chosen(found.best, found, state, root, world)
-    except BadInputError as error:
-        why = f"runbook {found.best.name!r} fits, but it can't be filled in: {error.message}"
-        considered = Draft(kind=Kind.PLAN_CHOSEN, data=_considered(found, why))
-        return [considered, *hold_and_escalate(state, why, now)]
-    return [Draft(kind=Kind.PLAN_CHOSEN, data=chosen)]
-
-
-def _no_plan(incident_type: str, entity: str, found: Match) -> str:
-    if found.best is not None:
-        return (
-            f"runbook {found.best.name!r} fits {incident_type} on {entity} but has no executable "
-            "step: a person has to follow it"
-        )
-    misses = "; ".join(
-        f"{miss.runbook.name}: {', '.join(reason.text for reason in miss.reasons)}"
-        for miss in found.near_misses
-    )
-    nearest = f"; nearest: {misses}" if misses else ""
-    if found.alternatives:
-        tied = "; ".join(reason.text for reason in found.reasons)
-        return f"no runbook for {incident_type} on {entity} can be told from the others: {tied}"
-    return f"no runbook fits {incident_type} on {entity}, and nothing is done on a guess{nearest}"
-
-
-def _considered(found: Match, why: str) -> dict[str, Any]:
-    return {
-        "runbook": None,
-        "title": found.best.title if found.best else None,
-        "read": found.best.name if found.best else None,
-        "why": why,
-        "reasons": [reason.as_data() for reason in found.reasons],
-        "alternatives": [runbook.name for runbook in found.alternatives],
-        "near_misses": [
-            {"runbook": miss.runbook.name, "why_not": [r.sentence() for r in miss.reasons]}
-            for miss in found.near_misses
-        ],
-    }
-
-
-def _chosen(
-    runbook: Runbook,
-    found: Match,
-    state: State,
-    root: Mapping[str, Any] | None,
-    world: World,
-) -> dict[str, Any]:
-    variables = step_variables(state, root)
-    mode = effective_mode(
-        mode_input(
-            world, runbook=runbook.name, runbook_mode=runbook.mode, service=variables["entity"]
-        )
-    )
-    steps = []
-    for step in runbook.steps:
-        rendered = render(step, variables)
-        steps.append({**rendered.as_data(), "variables": variables})
-    return {
-        **_considered(found, why="; ".join(r.text for r in found.reasons if r.ok)),
-        "runbook": runbook.name,
-        "title": runbook.title,
-        "version": runbook.version,
-        "mode": mode.mode.name.lower(),
-        "mode_reasons": [reason.as_data() for reason in mode.reasons],
-        "steps": steps,
-    }
-
-
-def step_variables(state: State, root: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Name what a runbook's step may refer to."""
-    entity = root["entity"] if root else state.services[0]
-    region = root.get("region") if root else None
-    return {
-        "entity": entity,
-        "region": region,
-        "instance": instance_name(entity, region) if region else None,
-        "incident": state.incident_id,
-    }
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:

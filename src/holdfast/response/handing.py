@@ -17,7 +17,7 @@ from holdfast.kernel.catalogue import Contact
 from holdfast.kernel.clock import format_at, parse_at
 from holdfast.policy import speaks_for
 from holdfast.response.asking import Asking, done, drafted, not_ended, on_it, refusal, written
-from holdfast.response.commanding import TAKEOVER, asks_for_takeover
+from holdfast.response.commanding import asks_for_takeover
 from holdfast.response.commands import (
     Command,
     LookAgain,
@@ -33,6 +33,7 @@ from holdfast.response.store import Answer
 from holdfast.response.world import World
 
 HANDOFF_LEVEL = 0
+_NOBODY = (None, "", SYSTEM_OWNER)
 # What has to wait until somebody has it again. Everything that stops or tells stays possible.
 _FENCED = frozenset(
     {"direct", "approve", "undo", "skip", "resume", "charter", "handoff", "dismiss", "merge"}
@@ -52,11 +53,22 @@ def fenced(state: State, kind: str, data: Mapping[str, Any]) -> str | None:
     """Say why a request has to wait while the incident is handed over; None where it needs not."""
     if state.handoff is None or kind not in _FENCED or data.get("dry_run"):
         return None
+    # Nobody accepted in time and others were called: then a person may say anew who commands,
+    # so that an incident whose giver and successor are both gone is not lost.
+    late = _escalated(state)
+    if kind == "charter" and late:
+        return None
+    charter = " or `holdfast charter set`" if late else ""
     return (
         f"{state.incident_id} was handed to {state.handoff['to']} by {state.handoff['by']} and "
         "nobody accepted yet, so nobody acts; run `holdfast accept`, `holdfast refuse` or "
-        "`holdfast recall`"
+        f"`holdfast recall`{charter}"
     )
+
+
+def _escalated(state: State) -> bool:
+    """Say whether others were called because nobody accepted."""
+    return bool((state.escalated or {}).get("handoff") == (state.handoff or {}).get("seq", 0))
 
 
 def handoff(case: Asking) -> tuple[Command, ...]:
@@ -224,10 +236,11 @@ def accept(case: Asking) -> tuple[Command, ...]:
     state, who = case.state, case.request.actor.id
     if case.request.actor.kind is not ActorKind.HUMAN:
         raise refusal(f"{who} is no person; only a person accepts a handoff")
-    if state.handoff is None and not _asks_for_takeover(state):
+    if state.handoff is None and not state.asks_for_takeover:
+        has = f" and {state.commander} commands it" if state.commander else ""
         raise refusal(
-            f"{state.incident_id} is handed to nobody; `holdfast incident ack` says that you are "
-            "on it, `holdfast handoff` hands it over"
+            f"{state.incident_id} is handed to nobody{has}; `holdfast incident ack` says that you "
+            "are on it, `holdfast handoff` hands it over"
         )
     if not _may_accept(case):
         raise refusal(_not_theirs(case, "accept"))
@@ -239,16 +252,12 @@ def accept(case: Asking) -> tuple[Command, ...]:
     return done(case, drafts, message)
 
 
-def _asks_for_takeover(state: State) -> bool:
-    return bool(state.escalated) and (state.escalated or {}).get("asks") == TAKEOVER
-
-
 def _may_accept(case: Asking) -> bool:
     state, who, holders = case.state, case.request.actor.id, case.world.holders
     if state.handoff is not None and speaks_for(state.handoff["to"], who, holders):
         return True
     # Unaccepted, or the commander silent: whoever was called since may step in.
-    return _asks_for_takeover(state) and any(
+    return state.asks_for_takeover and any(
         speaks_for(contact, who, holders) for contact in _called(state)
     )
 
@@ -261,19 +270,25 @@ def _called(state: State) -> tuple[str, ...]:
 def _not_theirs(case: Asking, verb: str) -> str:
     state = case.state
     to = [state.handoff["to"]] if state.handoff else []
-    called = [*to, *_called(state)] if _asks_for_takeover(state) else to
+    called = [*to, *_called(state)] if state.asks_for_takeover and verb == "accept" else to
     names = ", ".join(dict.fromkeys(called)) or "nobody yet"
+    if state.handoff is None or _escalated(state):
+        way = "or a person names another commander with `holdfast charter set`"
+    else:
+        way = (
+            f"or {' or '.join(_givers(state))} recalls it; unaccepted at "
+            f"{state.handoff['expires_at']} others are called"
+        )
     return (
-        f"{case.request.actor.id} can't {verb} {state.incident_id}: it is for {names}; have "
-        "yourself added to their `members`, or a person names another commander with "
-        "`holdfast charter set`"
+        f"{case.request.actor.id} can't {verb} {state.incident_id}: it is for {names}; ask them, "
+        f"{way}"
     )
 
 
 def _lifted(case: Asking) -> tuple[Draft, ...]:
     """Resume what was held only because nobody had accepted, or the commander was silent."""
     state = case.state
-    if not _asks_for_takeover(state) or not state.held or not state.escalated:
+    if not state.asks_for_takeover or not state.held or not state.escalated:
         return ()
     if state.held["why"] != state.escalated["why"]:
         return ()
@@ -293,15 +308,18 @@ def refuse(case: Asking) -> tuple[Command, ...]:
 def recall(case: Asking) -> tuple[Command, ...]:
     """Take a handoff back before anybody accepted it."""
     found = _pending(case)
-    givers = [found["by"], *([found["from"]] if found["from"] else [])]
-    if case.request.actor.id not in givers:
-        raise refusal(
-            f"{case.request.actor.id} did not hand it over; {' or '.join(dict.fromkeys(givers))} "
-            "can recall it"
-        )
+    givers, who = _givers(case.state), case.request.actor.id
+    if not any(speaks_for(giver, who, case.world.holders) for giver in givers):
+        raise refusal(f"{who} did not hand it over; {' or '.join(givers)} can recall it")
     data = {"because": _because(case), "to": found["to"]}
     message = f"recalled; {case.state.incident_id} stays with {found['from'] or found['by']}"
     return done(case, (drafted(case, Kind.TAKEOVER_RECALLED, data), *_lifted(case)), message)
+
+
+def _givers(state: State) -> list[str]:
+    """Name who handed it over and who had it then; the system asks for nothing back."""
+    found = state.handoff or {}
+    return list(dict.fromkeys(n for n in (found["by"], found["from"]) if n not in _NOBODY))
 
 
 def _pending(case: Asking) -> Mapping[str, Any]:
@@ -321,7 +339,7 @@ def _because(case: Asking) -> str:
 def awaiting(state: State, now: datetime) -> tuple[Command, ...]:
     """While it is handed over and not accepted: nothing is done, and in time it escalates, once."""
     found = state.handoff or {}
-    if (state.escalated or {}).get("handoff") == found["seq"]:
+    if _escalated(state):
         return ()
     due = parse_at(found["expires_at"])
     if now < due:

@@ -191,15 +191,18 @@ def _planes(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     ]
 
 
-def digest(pre_image: Mapping[str, Any]) -> str:
-    """Hash the stable part of a pre-image (SHA-256, hex): what `--seen` is compared with."""
-    return hashlib.sha256(canonical_json(stable(pre_image))).hexdigest()
+def digest(target: str, pre_image: Mapping[str, Any]) -> str:
+    """Hash the stable part of a target's pre-image (SHA-256, hex): what `--seen` is compared with.
+
+    Two targets may read the same, so its name is part of it.
+    """
+    return hashlib.sha256(canonical_json([target, stable(pre_image)])).hexdigest()
 
 
 def _assumed(step: Step, event: Prepared) -> Iterator[Reason]:
     if step.seen is None:
         return
-    found = digest(event.pre_image)
+    found = digest(step.target, event.pre_image)
     if found.startswith(step.seen):
         text = f"{step.target} is as it was when this was decided"
         yield Reason(rule=RULE, ok=True, text=text, reading=found, source=step.target)

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from holdfast.diagnosis import read_symptom
 from holdfast.incident import Draft, Kind, State, StepStatus
 from holdfast.kernel.clock import format_at
 from holdfast.response.asking import Asking, not_ended, written
 from holdfast.response.commands import Command, Look, RunChecks
+from holdfast.response.diagnosing import window_s
 from holdfast.response.events import Looked
 from holdfast.response.live_state import digest, newest, short
-from holdfast.response.signals import symptom_series
+from holdfast.response.signals import judged_by, symptom_series
 from holdfast.response.store import Answer
+from holdfast.response.world import World
 
 _UNTOUCHED = frozenset(
     {StepStatus.PROPOSED, StepStatus.AWAITING_APPROVAL, StepStatus.BLOCKED, StepStatus.SKIPPED}
@@ -49,16 +52,18 @@ def touched(state: State) -> dict[str, tuple[str, Mapping[str, Any]]]:
     return {**by_hand, **steps}
 
 
-def on_looked(event: Looked, now: datetime) -> tuple[Command, ...]:
+def on_looked(state: State, event: Looked, now: datetime, world: World) -> tuple[Command, ...]:
     """Write down what was found, and answer with the health of every region as it is now."""
     request = event.request
     results = {name: result.as_data() for name, result in event.results.items()}
+    # For whoever reads the packet later; what the diagnosis goes by is read for it alone.
+    symptom = read_symptom(event.symptom, judged_by(state), now=now, window_s=window_s(world))
     checks = Draft(
         kind=Kind.CHECKS_RECORDED,
         actor=request.actor,
-        data={"purpose": "asked", "results": results},
+        data={"purpose": "asked", "results": results, "looked": symptom.as_data()},
     )
-    targets = {name: plane_fact(*found) for name, found in event.targets.items()}
+    targets = {name: plane_fact(name, *found) for name, found in event.targets.items()}
     planes = Draft(
         kind=Kind.CONTROL_PLANES_OBSERVED,
         actor=request.actor,
@@ -80,13 +85,13 @@ def on_looked(event: Looked, now: datetime) -> tuple[Command, ...]:
     return (written(request, drafts, Answer(ok=True, message=message, data=data)),)
 
 
-def plane_fact(seen: Mapping[str, Any], problem: str | None) -> dict[str, Any]:
+def plane_fact(target: str, seen: Mapping[str, Any], problem: str | None) -> dict[str, Any]:
     """Put what was seen of a target into the words of a record."""
     if problem is not None:
         return {"text": problem, "reachable": False, "planes": [], "seen": None}
     planes = [dict(each) for each in seen.get("planes", ()) if isinstance(each, Mapping)]
     text = "; ".join(f"{p.get('plane')} is {p.get('now')}" for p in planes) or short(seen)
-    return {"text": text, "reachable": True, "planes": planes, "seen": digest(seen)}
+    return {"text": text, "reachable": True, "planes": planes, "seen": digest(target, seen)}
 
 
 def _regions(event: Looked) -> dict[str, dict[str, dict[str, Any]]]:

@@ -16,6 +16,10 @@ from holdfast.response.planning import prepare
 from holdfast.response.proposing import StepSpec, proposal
 from holdfast.response.store import Answer
 from holdfast.response.words import own_words
+from holdfast.runbooks.durations import format_duration
+
+# What waited longer in the inbox was decided on a state that may be gone.
+CURRENT_S = 300.0
 
 
 def ordered(case: Asking, spec: StepSpec) -> tuple[Command, ...]:
@@ -60,6 +64,12 @@ def obstacles(case: Asking) -> tuple[str, ...]:
         found.append(f"{state.incident_id} is {state.phase.value}; no step is possible any more")
     if (said := case.data.get("because")) is not None or not case.data.get("dry_run"):
         found.extend(own_words(case, said))
+    waited_s = (case.now - case.request.at).total_seconds()
+    if waited_s > CURRENT_S:
+        found.append(
+            f"it was asked for {format_duration(waited_s)} ago and nobody was there to judge it; a "
+            "directive is a current instruction: look again, then ask anew"
+        )
     if state.unsettled:
         found.append(in_doubt_text(state))
     if state.held and held_by_person(state):

@@ -10,6 +10,7 @@ from typing import Any
 
 from holdfast.escalation import Page, decide_page, whom
 from holdfast.incident import Draft, Kind, State
+from holdfast.incident.state import TAKEOVER
 from holdfast.kernel.clock import parse_at
 from holdfast.response.commands import Command, SendPage, WakeAt, Write
 from holdfast.response.events import PageSent
@@ -28,7 +29,7 @@ def next_page(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         phase=state.phase.value,
         held=state.held is not None,
         escalated=True,
-        acknowledged=state.acknowledged is not None,
+        acknowledged=_answered(state),
         now=now,
         ack_timeout_s=world.timing.ack_timeout_s,
         levels=levels,
@@ -37,11 +38,17 @@ def next_page(state: State, now: datetime, world: World) -> tuple[Command, ...]:
         found = whom(world.catalogue, services, decision.level)
         why = f"{state.escalated['why']} ({decision.reason.value})"
         return (SendPage(level=decision.level, contacts=found.contacts, why=why),)
-    if sent_since and state.acknowledged is None:
+    if sent_since and not _answered(state):
         last = _page(sent_since[-1]).sent_at
         due = last + timedelta(seconds=world.timing.ack_timeout_s)
         return (WakeAt(at=due),) if due > now else ()
     return ()
+
+
+def _answered(state: State) -> bool:
+    """Somebody acknowledged, or what was asked for has come: a commander, old or new."""
+    took = (state.escalated or {}).get("asks") == TAKEOVER and not state.asks_for_takeover
+    return took or state.acknowledged is not None
 
 
 def _since_escalation(state: State) -> tuple[Mapping[str, Any], ...]:

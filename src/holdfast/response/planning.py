@@ -17,6 +17,7 @@ from holdfast.kernel.errors import BadInputError
 from holdfast.kernel.reason import Reason
 from holdfast.policy import Decision, Verdict
 from holdfast.response.commands import Command, Intend, Prepare, ReadSymptom, WakeAt, Write
+from holdfast.response.contradictions import look_again_at
 from holdfast.response.diagnosing import on_symptom, patience, window_s
 from holdfast.response.events import Prepared, SymptomRead
 from holdfast.response.holding import OPEN_STEP, hold_and_escalate, open_step
@@ -220,7 +221,8 @@ def on_prepared(state: State, event: Prepared, now: datetime, world: World) -> t
         case Decision.NEEDS_APPROVAL:
             return ask_approval(state, step, verdict, now, world)
         case Decision.REFUSE:
-            return refused(state, step, event, verdict, now)
+            again = look_again_at(verdict.refusals, step, now, world)
+            return (WakeAt(at=again),) if again else refused(state, step, event, verdict, now)
 
 
 def _not_to_be_read(

@@ -223,7 +223,7 @@ def _approval(step: Step, now: datetime) -> Approval | None:
         return None
     return Approval(
         by=step.approval["by"],
-        kind=TokenKind.PERSON,
+        kind=_TOKEN_KINDS[step.approval["kind"]],
         step_hash=step.approval["hash"],
         granted_at=_granted_at(step.approval, now),
         expires_at=step.approval_expires_at or now,

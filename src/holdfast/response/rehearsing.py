@@ -82,9 +82,9 @@ def _told(state: State, step: Step, prepared: Prepared, verdict: Verdict) -> dic
         "verdict": verdict.as_data(),
         "in_the_way": [reason.as_data() for reason in (*verdict.refusals, *verdict.needs)],
         "pre_image": pre_image,
-        "seen": digest(prepared.pre_image),
+        "seen": _seen(step, prepared),
         "predicted": [dict(each) for each in pre_image.get("planes", ())],
-        "undo": str(pre_image.get("reversible") or "no: the action does not say how"),
+        "undo": _reversible(pre_image, prepared),
         "criteria": list(step.criteria),
         "hash": step.hash,
         "live": {
@@ -94,6 +94,20 @@ def _told(state: State, step: Step, prepared: Prepared, verdict: Verdict) -> dic
             },
         },
     }
+
+
+def _seen(step: Step, prepared: Prepared) -> str | None:
+    """Give what `--seen` takes; none for an undo, which compares by itself, and none unread."""
+    if prepared.problem is not None or step.undo_of is not None:
+        return None
+    return digest(step.target, prepared.pre_image)
+
+
+def _reversible(pre_image: Mapping[str, Any], prepared: Prepared) -> str:
+    said = pre_image.get("reversible")
+    if said is None and prepared.problem is not None:
+        return f"not known: {prepared.problem}"
+    return str(said or "no: the action does not say how")
 
 
 def _checked(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def packet_view(
     world: World,
     readings: Sequence[SymptomReading] | None = None,
     handoff: Mapping[str, Any] | None = None,
+    stops: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Give everything that a packet tells. Without `readings` the last recorded ones are told."""
     view = full(state, head, records)
@@ -46,10 +47,35 @@ def packet_view(
         "regional_health": list(_health(state, now, world, readings)),
         "standing_boundaries": [_boundary(each, "standing") for each in world.boundaries],
         "authorities": {name: sorted(people) for name, people in world.holders.items()},
-        "timers": list(_timers(state, now, world, view["handoff"])),
+        "stops": [dict(each) for each in stops],
+        "timers": [
+            timer
+            for timer in (*_timers(state, now, world, view["handoff"]), *_ends(stops, now))
+            if timer["left_s"] > 0
+        ],
         "successor": _successor(state, world, to),
         "limits": _limits(view["limits_used"], world),
     }
+
+
+def places_of(state: State, world: World) -> tuple[tuple[str, str | None], ...]:
+    """List where the incident is and what may be touched for it: services and their regions."""
+    allowed = (state.charter or {}).get("allowed", ())
+    targets = [step.target for step in state.steps] + [t for a in allowed for t in a["targets"]]
+    found: dict[tuple[str, str | None], None] = {}
+    for target in (*state.services, *targets):
+        name, region = split_instance(target)
+        service = world.catalogue.services.get(name)
+        regions = service.regions if service and region is None else (region,)
+        found.update({(name, each): None for each in regions or (None,)})
+    return tuple(found)
+
+
+def _ends(stops: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[dict[str, Any]]:
+    for each in stops:
+        if each["until"] is not None:
+            what = f"{each['what']} of {each['scope']} ends"
+            yield _timer(what, parse_at(each["until"]), now)
 
 
 def health_series(state: State, world: World) -> tuple[SignalKey, ...]:
@@ -106,7 +132,7 @@ def _place(reading: SymptomReading) -> tuple[str, str, str]:
 
 
 def _as_recorded(state: State) -> Iterator[dict[str, Any]]:
-    symptom = state.symptom or {}
+    symptom = state.looked or {}
     ranges = judged_by(state)
     for name, facts in symptom.get("series", {}).items():
         known = ranges.get(name, {})

@@ -22,7 +22,6 @@ from holdfast.sandbox.script import (
     Ask,
     Bad,
     Doing,
-    Next,
     ScriptLine,
     Succeed,
     Ticks,
@@ -91,8 +90,6 @@ class Directed:
             case Ticks():
                 last = self._follower.ticks + line.count
                 self._follower.until(lambda: self._follower.ticks >= last, WAIT_S)
-            case Next():
-                self._wait_for_next(line.kind)
             case Doing():
                 words = self._fill(line, line.words)
                 self._say(" ".join(("sandbox", line.verb, *words)))
@@ -181,7 +178,7 @@ class Directed:
     def _seen(self) -> str:
         """Read from the last answer, a dry run's, the digest of what it saw."""
         try:
-            digest = str((self._last.document() if self._last else {})["data"]["seen"])
+            digest = str((self._last.document() if self._last else {})["seen"])
         except (KeyError, TypeError) as error:
             raise HoldfastError(
                 "the line before tells no `seen`; make it a dry run with --json"
@@ -221,18 +218,6 @@ class Directed:
         if self._since is not None and parse_at(event["at"]) < self._since:
             return False
         return int(event["seq"]) > self._after.get(str(event["incident_id"]), 0)
-
-    def _wait_for_next(self, kind: str) -> None:
-        """Read the packet after each sample, as somebody does who waits for calm."""
-        deadline = self._clock.monotonic() + WAIT_S
-        while (said := self._packet()["next_safe_step"])["kind"] != kind:
-            if self._clock.monotonic() > deadline:
-                raise HoldfastError(
-                    f"the packet did not name {kind} as the next safe step within {WAIT_S:.0f} s, "
-                    f"but {said['kind']}: {said['why']}"
-                )
-            tick = self._follower.ticks
-            self._follower.until(lambda: self._follower.ticks > tick, WAIT_S)  # noqa: B023 - called at once
 
     def _packet(self) -> dict[str, Any]:
         return self._somebody().ask("incident", "packet", self._incident(), "--json")

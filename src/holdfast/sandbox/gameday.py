@@ -32,6 +32,8 @@ END_LIMIT_S = 30.0
 INTERRUPTED = 130
 # A run takes a minute and, on the average, a fifth of a processor: mostly it waits for samples.
 JOBS_PER_PROCESSOR = 3
+# Where people direct, every command of theirs is a program of its own: a third of a processor.
+DIRECTED_JOBS_PER_PROCESSOR = 2
 JOBS_MAX = 6
 
 Document = Mapping[str, Any]
@@ -59,7 +61,7 @@ def run_gameday(
     report = _Report(out or sys.stdout, as_json=as_json, plans=plans)
     began = SystemClock().monotonic()
     try:
-        for document in _played(plans, jobs=jobs or default_jobs(), player=player):
+        for document in _played(plans, jobs=jobs or default_jobs(guided=guided), player=player):
             report.one(document)
     except KeyboardInterrupt:
         print("stopped by you; every run was ended and nothing is left of them", file=sys.stderr)
@@ -68,12 +70,13 @@ def run_gameday(
     return 0 if all(document["passed"] for document in report.documents) else 1
 
 
-def default_jobs(processors: int | None = None) -> int:
+def default_jobs(processors: int | None = None, *, guided: bool = False) -> int:
     """Say how many runs go side by side so that none is starved; by default on this machine."""
     if processors is None:
         affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
         processors = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(JOBS_MAX, JOBS_PER_PROCESSOR * processors)
+    each = DIRECTED_JOBS_PER_PROCESSOR if guided else JOBS_PER_PROCESSOR
+    return min(JOBS_MAX, each * processors)
 
 
 def plans_of(scenarios: Sequence[str], *, runs: int, seed: int, guided: bool = False) -> list[Plan]:

@@ -1,6 +1,8 @@
 """The guided scenarios as data: one fault each, and a script of what named people do about it.
 
-Rule: a row here and a text below `scripts`, nothing else. What is graded is the same as in any
+Rule: a row here and a text below `scripts`, nothing else. Most may end as held as well: an incident
+that was given back while a reading is out of its range again is a person's, and that is safe.
+What is graded is the same as in any
 scenario, and beside it what only a directed run can show: who covered each action, what was caught
 before the next step, and whether a successor could go on from the packet alone.
 """
@@ -57,7 +59,7 @@ GUIDED: tuple[Scenario, ...] = (
         mode=GUIDED_MODE,
         patient=True,
         aftercare=True,
-        ends={RESOLVED: True},
+        ends={RESOLVED: True, HELD: True},
         limit_s=240.0,
     ),
     Scenario(
@@ -67,7 +69,7 @@ GUIDED: tuple[Scenario, ...] = (
         allowed={"disable_flag": 1, "restart_service": 1, "clear_cache": 1},
         needed=frozenset({"disable_flag", "restart_service", "clear_cache"}),
         approved=_BY_PEOPLE,
-        ends={RESOLVED: True},
+        ends={RESOLVED: True, HELD: True},
         **_STALE_FLAG,
     ),
     Scenario(
@@ -87,7 +89,7 @@ GUIDED: tuple[Scenario, ...] = (
         allowed={"disable_flag": 1, "restart_service": 2},
         needed=frozenset({"disable_flag", "restart_service"}),
         approved=_BY_PEOPLE,
-        ends={RESOLVED: True},
+        ends={RESOLVED: True, HELD: True},
         **_STALE_FLAG,
     ),
     Scenario(
@@ -97,7 +99,7 @@ GUIDED: tuple[Scenario, ...] = (
         allowed={"disable_flag": 1, "restart_service": 1},
         needed=frozenset({"disable_flag", "restart_service"}),
         approved=_BY_PEOPLE,
-        ends={RESOLVED: True},
+        ends={RESOLVED: True, HELD: True},
         **_STALE_FLAG,
     ),
     Scenario(

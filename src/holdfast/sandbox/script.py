@@ -63,15 +63,6 @@ class Ticks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Next:
-    """Wait until the packet names this kind of step as the next safe one."""
-
-    number: int
-    text: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Doing:
     """Something that the sandbox does: one of DOINGS."""
 
@@ -100,7 +91,7 @@ class Succeed:
     done: tuple[str, ...] = ()
 
 
-ScriptLine = Ask | Wait | Ticks | Next | Doing | Bad | Succeed
+ScriptLine = Ask | Wait | Ticks | Doing | Bad | Succeed
 
 
 def read_script(text: str, name: str) -> tuple[ScriptLine, ...]:
@@ -176,8 +167,6 @@ def _ours(number: int, text: str, name: str, words: list[str]) -> ScriptLine:
     match words:
         case ["wait", kind]:
             return Wait(number=number, text=text, kind=kind)
-        case ["wait", "next", kind]:
-            return Next(number=number, text=text, kind=kind)
         case ["wait", count, "ticks"] if count.isdecimal():
             return Ticks(number=number, text=text, count=int(count))
         case ["wait", kind, "saying", *said] if said:
@@ -197,7 +186,7 @@ def _ours(number: int, text: str, name: str, words: list[str]) -> ScriptLine:
                 text,
                 name,
                 "write `[as NAME:] [refused WORDS:] holdfast ...`, `wait KIND [saying WORDS]`, "
-                "`wait N ticks`, `wait next KIND`, "
+                "`wait N ticks`, "
                 f"`sandbox WHAT` ({known}), `bad STATE` or "
                 "`successor KIND [not ACTION:TARGET ...]`",
             )

@@ -71,9 +71,11 @@ def _questions(packet: Data) -> Sequence[tuple[str, list[str] | None]]:
         ("hold", _held_by_somebody(packet)),
         ("approve", _targets([a for a in packet["open_approvals"] if not a["approved_by"]])),
         ("ask", _refused_for(packet, _BOUNDARY)),
-        ("ask", _refused_for(packet, _CHARTER)),
+        ("ask", None if _has_newer_charter(packet) else _refused_for(packet, _CHARTER)),
         ("hold", _targets(packet["steps"]["pending"])),
+        ("hold", _is_being_verified(packet)),
         ("close", _all_is_well(packet)),
+        ("hold", _frozen(packet)),
     )
 
 
@@ -97,6 +99,19 @@ def _refused_for(packet: Data, rule: str) -> list[str] | None:
     return [str(blocked[-1]["target"])] if rule in rules else None
 
 
+def _has_newer_charter(packet: Data) -> bool:
+    """Whether the charter came after the last directive, which it therefore did not refuse."""
+    charter, said = packet["command"]["charter"], packet["last_directive"]
+    return bool(charter and said and str(charter.get("set_at") or "") > str(said["at"]))
+
+
+def _is_being_verified(packet: Data) -> list[str] | None:
+    """What was done and is not judged yet: its verdict comes by itself."""
+    if packet["phase"] != "verifying" or packet["held"]:
+        return None
+    return _targets([s for s in packet["steps"]["completed"] if s["status"] == "succeeded"])
+
+
 def _held_by_somebody(packet: Data) -> list[str] | None:
     held = packet["held"]
     return [] if held and held["by"] not in {None, "holdfast"} else None
@@ -106,6 +121,12 @@ def _all_is_well(packet: Data) -> list[str] | None:
     states = {str(row["status"]) for row in packet["regional_health"]}
     commanded = packet["command"]["commander"] is not None
     return [] if commanded and "normal" in states and states <= {"normal", "no_range"} else None
+
+
+def _frozen(packet: Data) -> list[str] | None:
+    """Under a freeze of everything a directive is only refused."""
+    stops = [(stop.get("what"), stop.get("scope")) for stop in packet.get("stops", ())]
+    return [] if ("freeze", "all") in stops else None
 
 
 def _deed(each: Data) -> str:
