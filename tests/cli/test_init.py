@@ -82,7 +82,9 @@ def test_every_section_that_is_commented_out_loads_when_it_is_not(
         monkeypatch.setenv(name, "https://example.internal/x")
     for name in ("READONLY_DSN", "PRIMARY_DSN", "STANDBY_DSN"):
         monkeypatch.setenv(name, "dbname=x")
-    (site / "services.yaml").write_text("services: [{name: my-api}, {name: my-database}]\n")
+    (site / "services.yaml").write_text(
+        "services: [{name: my-api}, {name: my-database}]\ncontacts: {team-api: {name: API team}}\n"
+    )
     text = (site / "holdfast.yaml").read_text()
 
     (site / "holdfast.yaml").write_text(uncommented(text))

@@ -129,6 +129,8 @@ def test_clients_of_the_pooler_follow_a_failover_and_never_reach_the_old_primary
     assert promotions(site) == ()
     with plane.client() as client:
         client.execute(ORDER, ("before",))
+        # The standby follows a moment later: what the primary alone has is lost with it.
+        until(lambda: orders(site.standby_dsn(), "before") == 1, "the order on the standby")
         fault = PrimaryDown(site, plane.databases)
         assert fault.injected.entity == site.blueprint.database
         with pytest.raises(psycopg.errors.CannotConnectNow, match="no server takes writes"):
