@@ -1,7 +1,7 @@
 import pytest
 
 from holdfast.kernel import canonical_json
-from holdfast.kernel.redact import MARK, bounded, redact
+from holdfast.kernel.redact import MARK, bounded, first_cause, redact
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,10 @@ def test_output_that_was_no_utf_8_can_still_be_written_to_the_ledger() -> None:
 def test_a_text_made_to_be_slow_is_not(piece: str) -> None:
     # Where time grows with the square of the length this takes an hour.
     assert bounded(piece * (200_000 // len(piece)), limit=10)
+
+
+def test_of_an_error_in_an_error_the_first_cause_is_told_without_its_credential() -> None:
+    cause = ConnectionError("refused by amqp://app:s3cret@broker:5672/")
+    assert "refused by" in first_cause(RuntimeError(OSError(cause)))
+    assert "s3cret" not in first_cause(RuntimeError(OSError(cause)))
+    assert first_cause(TimeoutError()) == "TimeoutError"

@@ -24,7 +24,7 @@ from pika.spec import Basic, BasicProperties
 from holdfast.actions.supervisord import Deadline
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
-from holdfast.kernel.redact import bounded
+from holdfast.kernel.redact import bounded, first_cause
 from holdfast.response.ports import TargetUnreachableError
 
 # It tells each failure many times over, and each is raised as well.
@@ -122,7 +122,7 @@ class Broker:
             self._until(lambda: self._channel is not None and self._channel.is_open)
         except (StoppedError, AMQPError, OSError, ValueError) as error:
             self.__exit__()
-            words = error.message if isinstance(error, StoppedError) else _words(error)
+            words = error.message if isinstance(error, StoppedError) else first_cause(error)
             # From None: what the driver raises may hold the URL.
             raise TargetUnreachableError(
                 f"RabbitMQ can't be used: {words}; nothing was sent"
@@ -293,7 +293,7 @@ class Broker:
         if isinstance(error, ChannelClosedByBroker | ConnectionClosedByBroker):
             words = bounded(f"{error.reply_code} {error.reply_text}", limit=300)
             return StoppedError(f"the broker said no: {words}", "refused")
-        return StoppedError(f"the connection is lost: {_words(error)}", "lost")
+        return StoppedError(f"the connection is lost: {first_cause(error)}", "lost")
 
     def _parameters(self) -> pika.URLParameters:
         try:
@@ -312,14 +312,3 @@ class Broker:
 
 def _wake() -> None:
     """End a poll: whoever waits looks at the time."""
-
-
-def _words(error: BaseException) -> str:
-    """Take the words of the first cause: the driver wraps it, and the wrapping says nothing."""
-    while True:
-        inner = (*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args)
-        causes = [each for each in inner if isinstance(each, BaseException)]
-        if not causes:
-            break
-        error = causes[0]
-    return bounded(" ".join(str(error).split()) or type(error).__name__, limit=300)

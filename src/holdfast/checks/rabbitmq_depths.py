@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from holdfast.kernel.errors import BadInputError, HoldfastError
-from holdfast.kernel.redact import bounded
+from holdfast.kernel.redact import bounded, first_cause
 
 if TYPE_CHECKING:
     import pika
@@ -65,7 +65,7 @@ def queue_depths(
                 connection.close()
     except (AMQPError, OSError) as error:
         # From None: what the driver raises may hold the URL.
-        raise RabbitmqUnreachableError(f"RabbitMQ can't be asked: {_words(error)}") from None
+        raise RabbitmqUnreachableError(f"RabbitMQ can't be asked: {first_cause(error)}") from None
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
@@ -86,14 +86,3 @@ def _depth(connection: "pika.BlockingConnection", queue: str) -> Mapping[str, An
         return {"depth": None, "error": bounded(str(error.reply_text), limit=200)}
     channel.close()
     return {"depth": answer.message_count, "consumers": answer.consumer_count}
-
-
-def _words(error: BaseException) -> str:
-    """Take the words of the first cause: the driver wraps it, and the wrapping says nothing."""
-    while True:
-        inner = (*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args)
-        causes = [each for each in inner if isinstance(each, BaseException)]
-        if not causes:
-            break
-        error = causes[0]
-    return bounded(" ".join(str(error).split()) or type(error).__name__, limit=300)

@@ -53,3 +53,16 @@ def bounded(text: str, *, limit: int = 2000) -> str:
     if len(clean) <= limit:
         return clean
     return f"{clean[:limit]}… [{len(clean) - limit} more characters cut]"
+
+
+def first_cause(error: BaseException) -> str:
+    """Give the words of the first cause, redacted and bounded: a driver wraps it, and the wrapping
+    says nothing.
+    """
+    while True:
+        inner = (*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args)
+        causes = [each for each in inner if isinstance(each, BaseException)]
+        if not causes:
+            break
+        error = causes[0]
+    return bounded(" ".join(str(error).split()) or type(error).__name__, limit=300)
