@@ -9,6 +9,7 @@ from holdfast.incident import Kind, Phase
 from holdfast.kernel import Actor, ActorKind
 from holdfast.policy import Boundary
 from holdfast.response.commands import Intend, LookAgain, Probe, SendPage
+from holdfast.response.events import SignalsSeen
 from tests.response.response_parts import Play
 from tests.response.response_world import BOT, GOOD, NOBODY_KNOWS, world
 from tests.scene import DANA
@@ -170,6 +171,21 @@ def test_a_trouble_that_is_over_after_handing_back_is_resolved_and_no_false_alar
     play.wait(60)
 
     assert play.phase() is Phase.RESOLVED
+
+
+def test_handed_back_when_nothing_shows_any_more_an_incident_stays_what_it_was() -> None:
+    play = commanded()
+    play.direct()
+    before = play.state.incident_type
+    back = tuple({**signal, "state": "returned"} for signal in play.state.signals.values())
+    play.run(SignalsSeen(signals=back))
+    play.ask("handoff", to="holdfast", because="go on")
+    play.wait(20)
+    told = play.last(Kind.CLASSIFIED)["reasons"]
+
+    assert before == "high_error_rate" == play.state.incident_type
+    assert "the incident stays what it was, high_error_rate" in told[-1]["text"]
+    assert play.count(Kind.CLASSIFIED) > 1
 
 
 def test_resume_looks_again_at_what_was_done_by_hand_since() -> None:

@@ -5,7 +5,7 @@ source and time; a hypothesis only cites it. Rivals stay in the list, and what
 nobody could read is named as missing context.
 """
 
-from holdfast.diagnosis.classify import TYPE_TABLE, Classification, classify
+from holdfast.diagnosis.classify import TYPE_TABLE, UNKNOWN, Classification, classify
 from holdfast.diagnosis.evidence import TOLD, Evidence, EvidenceClass, gather, unhealthy
 from holdfast.diagnosis.hypotheses import Diagnosis, Hypothesis, rank
 from holdfast.diagnosis.symptom import (
@@ -19,6 +19,7 @@ from holdfast.diagnosis.symptom import (
 __all__ = [
     "TOLD",
     "TYPE_TABLE",
+    "UNKNOWN",
     "Classification",
     "Diagnosis",
     "Evidence",

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from holdfast.diagnosis import (
+    UNKNOWN,
+    Classification,
     Symptom,
     SymptomStatus,
     classify,
@@ -21,6 +23,7 @@ from holdfast.diagnosis import (
 )
 from holdfast.incident import Draft, Kind, Phase, State, StepStatus
 from holdfast.kernel.clock import parse_at
+from holdfast.kernel.reason import Reason
 from holdfast.response import choosing, commanding
 from holdfast.response.commands import Command, ReadSymptom, RunChecks, WakeAt, Write
 from holdfast.response.events import ChecksDone, SignalsSeen, SymptomRead
@@ -232,14 +235,7 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     diagnosis = rank(evidence, world.catalogue, state.checks)
     cause = state.checks_seq
     drafts = [
-        Draft(
-            kind=Kind.CLASSIFIED,
-            cause=cause,
-            data={
-                "incident_type": classification.incident_type,
-                "reasons": [reason.as_data() for reason in classification.reasons],
-            },
-        ),
+        Draft(kind=Kind.CLASSIFIED, cause=cause, data=_type_of(state, classification)),
         Draft(
             kind=Kind.HYPOTHESES_RANKED,
             cause=cause,
@@ -261,6 +257,19 @@ def _diagnose(state: State, now: datetime, world: World) -> tuple[Command, ...]:
     else:
         drafts += choosing.plan(state, found, classification.incident_type, root, now, world)
     return (Write(drafts=tuple(drafts)),)
+
+
+def _type_of(state: State, now: Classification) -> dict[str, Any]:
+    """What an incident was does not become unknown because nothing of it shows any more: it was
+    handed back, say, after people had mended most of it. A plan is chosen by what shows now.
+    """
+    reasons = [reason.as_data() for reason in now.reasons]
+    before = state.incident_type
+    if now.incident_type != UNKNOWN or before in {None, UNKNOWN}:
+        return {"incident_type": now.incident_type, "reasons": reasons}
+    text = f"nothing of it shows now; the incident stays what it was, {before}"
+    reasons.append(Reason(rule="classify", ok=True, text=text).as_data())
+    return {"incident_type": before, "reasons": reasons}
 
 
 def _until_settled(state: State, now: datetime, world: World) -> tuple[Command, ...]:
