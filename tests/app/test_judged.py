@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from holdfast.app.asking import wait_for_turn
 from holdfast.app.judged import judged, refused, told
 from holdfast.incident import Kind, State, Step, fold
 from holdfast.kernel.clock import ManualClock
+from holdfast.kernel.errors import RefusedError
 from tests.response.response_parts import Play
 from tests.response.response_world import runbook, world
 from tests.scene import START
@@ -57,3 +61,12 @@ def test_a_step_that_is_not_judged_in_time_is_told_as_it_is() -> None:
     step = judged(lambda: waiting, step_id, ManualClock(START), wait_s=0.0)
 
     assert "is not judged yet" in told("INC-1", step)["became"]
+
+
+def test_who_waits_for_their_turn_is_told_when_it_does_not_come() -> None:
+    play = directed()
+    clock = ManualClock(START)
+
+    with pytest.raises(RefusedError, match=r"still after 5 s; nothing was asked for"):
+        wait_for_turn(lambda: play.state, clock, 5.0)
+    assert clock.monotonic() >= 5.0

@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,12 @@ def test_a_standby_that_falls_behind_is_degraded_with_the_figure(
     standby.execute("select pg_wal_replay_pause()")
     try:
         primary.execute("create table filler as select generate_series(1, 5000)")
-        result = looked(watched(primary), watched(standby), max_lag_bytes=10_000)
+        # The standby tells how far it is a moment after it got there.
+        until = time.monotonic() + 10.0
+        while True:
+            result = looked(watched(primary), watched(standby), max_lag_bytes=10_000)
+            if result.data["lag_bytes"] > 10_000 or time.monotonic() > until:
+                break
         gone = looked(NOWHERE, watched(standby))
     finally:
         standby.execute("select pg_wal_replay_resume()")
